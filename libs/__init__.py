@@ -1,0 +1,1 @@
+"""Machinery without business rules: what every service is built from."""

@@ -1,0 +1,408 @@
+"""The connection: streams ensured, messages published with an id, asks asked and answered, portraits kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TypeVar
+
+import nats
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js.api import (
+    DiscardPolicy,
+    KeyValueConfig,
+    ObjectStoreConfig,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.client import JetStreamContext
+from nats.js.object_store import ObjectStore
+from nats.micro import add_service
+from nats.micro.request import Request
+from nats.micro.service import EndpointConfig, ServiceConfig
+
+from libs.errors import PermanentError, TransientError, UserError
+from libs.log import Log, describe_bug
+from libs.settings import NatsSettings
+from proto import codec, subjects
+from proto.messages import DeadLetter, Message
+
+M = TypeVar("M", bound=Message)
+R = TypeVar("R", bound=Message)
+Answer = Callable[[M], Awaitable[Message]]
+
+ERROR_CODE_HEADER = "Nats-Service-Error-Code"
+ERROR_HEADER = "Nats-Service-Error"
+"""Both of ADR-32, the NATS services convention."""
+SERVICE_VERSION = "1.0.0"
+RECONNECT_WAIT_S = 0.25
+"""Pause between two tries to reconnect: a restarted server is found within a quarter of a second."""
+PENDING_ASKS = 1024
+"""Asks that may wait in an answering program. Cameras keep two each in flight, so this is 512 cameras a replica."""
+
+
+class AskError(PermanentError):
+    """The asked program refused: `code` 400 (the ask is wrong), 409 (it conflicts) or 500 (a bug over there)."""
+
+    def __init__(self, subject: str, code: str, reason: str) -> None:
+        super().__init__(f"{subject} refused: {reason}")
+        self.code = code
+        self.detail = reason
+
+
+@asynccontextmanager
+async def connect(settings: NatsSettings, name: str, log: Log) -> AsyncIterator[Bus]:
+    """A bus connected to the server while the block runs, with every stream, bucket and store of ours ensured.
+
+    Once connected it reconnects for ever, and ensures them anew: memory streams are gone when a server restarts.
+
+    Raises:
+        UserError: no server answers within `settings.wait_s`, or it refuses us.
+    """
+    bus = Bus(settings, name, log)
+    await bus._open()  # noqa: SLF001  the constructor cannot wait
+    try:
+        yield bus
+    finally:
+        await bus._close()  # noqa: SLF001
+
+
+@contextmanager
+def as_transient(what: str) -> Iterator[None]:
+    """Turns what NATS raises when a server is away, full or slow into `TransientError`."""
+    try:
+        yield
+    except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, OSError) as error:
+        raise TransientError(f"{what}: {type(error).__name__}", delay_s=RECONNECT_WAIT_S) from error
+
+
+class Bus:
+    """A connection to NATS in Watchline's terms. Made by `connect`."""
+
+    def __init__(self, settings: NatsSettings, name: str, log: Log) -> None:
+        self.settings = settings
+        self.name = name
+        self.log = log
+        self._nc = Client()
+        self._js: JetStreamContext = self._nc.jetstream(timeout=settings.ask_timeout_s)
+        self._back = asyncio.Event()
+        self._ensuring: asyncio.Task[None] | None = None
+
+    # -- connecting
+
+    async def _open(self) -> None:
+        try:
+            async with asyncio.timeout(self.settings.wait_s):
+                await self._nc.connect(
+                    servers=self.settings.url.split(","),
+                    name=self.name,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]  # any number of seconds
+                    connect_timeout=2,
+                    user_credentials=str(self.settings.credentials) if self.settings.credentials else None,
+                    disconnected_cb=self._on_disconnect,
+                    reconnected_cb=self._on_reconnect,
+                    error_cb=self._on_error,
+                )
+                await self.ensure()
+        except (TimeoutError, nats.errors.Error, OSError, TransientError) as error:
+            await self._close()
+            reason = "" if isinstance(error, TimeoutError) else f" ({error})"
+            raise UserError(
+                f"no NATS server with JetStream answers at {self.settings.url}{reason}",
+                "start one, or set WATCHLINE_NATS_URL to where it is",
+                exit_code=3,
+            ) from None
+
+    async def _close(self) -> None:
+        if self._ensuring is not None:
+            self._ensuring.cancel()
+        with suppress(nats.errors.Error, asyncio.TimeoutError, OSError):
+            if self._nc.is_connected:
+                await asyncio.wait_for(self._nc.flush(), timeout=1)
+        await self._nc.close()
+
+    async def ensure(self) -> None:
+        """Makes every stream, bucket and store that is not there yet.
+
+        Raises:
+            TransientError: the server is away or has no JetStream.
+        """
+        with as_transient("the streams could not be made"):
+            for stream in subjects.STREAMS:
+                await self._js.add_stream(_stream_config(stream, self.settings.replicas))
+            for bucket in subjects.BUCKETS:
+                await self._js.create_key_value(
+                    KeyValueConfig(
+                        bucket=bucket.name,
+                        storage=StorageType(bucket.storage),
+                        ttl=bucket.ttl_s or None,
+                        replicas=self.settings.replicas,
+                    )
+                )
+            await self._js.create_object_store(
+                subjects.PORTRAITS, config=ObjectStoreConfig(bucket=subjects.PORTRAITS, replicas=self.settings.replicas)
+            )
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server is there now."""
+        return self._nc.is_connected
+
+    @property
+    def reconnected(self) -> asyncio.Event:
+        """An event that is set at the next reconnection; ask for it anew each time."""
+        return self._back
+
+    async def _on_disconnect(self) -> None:
+        if not self._nc.is_closed:
+            self.log.warning("bus.disconnected", url=self.settings.url)
+
+    async def _on_reconnect(self) -> None:
+        self.log.info("bus.reconnected", url=self.settings.url)
+        self._ensuring = asyncio.create_task(self._ensure_again(), name="ensure streams")
+
+    async def _ensure_again(self) -> None:
+        while True:
+            try:
+                await self.ensure()
+                break
+            except TransientError:
+                await asyncio.sleep(RECONNECT_WAIT_S)
+        back, self._back = self._back, asyncio.Event()
+        back.set()
+
+    async def _on_error(self, error: Exception) -> None:
+        self.log.debug("bus.error", error=type(error).__name__)
+
+    # -- publishing
+
+    async def publish(self, message: Message, trace: str) -> None:
+        """Publishes `message` where its kind belongs, under its id, and returns when the stream has it.
+
+        Raises:
+            TransientError: the server is away, slow, or the stream is full.
+        """
+        subject, message_id = subjects.address(message)
+        header = {**codec.headers(message, trace), "Nats-Msg-Id": message_id}
+        with as_transient(f"{subject} was not accepted"):
+            await self._js.publish(subject, codec.encode(message), headers=header)
+
+    async def dead_letter(self, letter: DeadLetter, trace: str = "") -> None:
+        """Publishes a dead letter. Raises `TransientError` like `publish`."""
+        await self.publish(letter, trace)
+
+    # -- asking and answering
+
+    async def ask(self, subject: str, message: Message, expected: type[R], timeout_s: float | None = None) -> R:
+        """The answer of type `expected` to `message`.
+
+        Raises:
+            TransientError: nobody answered (in time).
+            AskError: the other side refused the ask.
+        """
+        with as_transient(f"nobody answered {subject}"):
+            reply = await self._nc.request(
+                subject,
+                codec.encode(message),
+                timeout=timeout_s or self.settings.ask_timeout_s,
+                headers=codec.headers(message, ""),
+            )
+        _raise_refusal(subject, reply)
+        return codec.decode(expected, reply.data, reply.headers)
+
+    @asynccontextmanager
+    async def answering(
+        self, subject: str, reads: type[M], answer: Answer[M], concurrency: int
+    ) -> AsyncIterator[None]:
+        """Answers asks on `subject` while the block runs, `concurrency` at a time, sharing them with its replicas."""
+        desk = _Desk(self, subject, reads, answer, concurrency)
+        subscription = await self._nc.subscribe(
+            subject, queue=subject.rpartition(".")[2], cb=desk.take, pending_msgs_limit=PENDING_ASKS
+        )
+        await self._nc.flush()
+        try:
+            yield
+        finally:
+            await _stop_listening(subscription)
+            await desk.finish()
+
+    @asynccontextmanager
+    async def micro_service(
+        self, name: str, prefix: str, endpoints: dict[str, tuple[type[Message], Answer[Message]]]
+    ) -> AsyncIterator[None]:
+        """Serves `endpoints` under `prefix` as a NATS micro service (`nats micro list` finds it) while the block runs."""
+        service = await add_service(self._nc, ServiceConfig(name=name, version=SERVICE_VERSION))
+        for endpoint, (reads, answer) in endpoints.items():
+            desk = _Desk(self, f"{prefix}.{endpoint}", reads, answer, concurrency=1)
+            await service.add_endpoint(
+                EndpointConfig(
+                    name=endpoint, subject=f"{prefix}.{endpoint}", queue_group=name, handler=desk.take_request
+                )
+            )
+        await self._nc.flush()
+        try:
+            yield
+        finally:
+            with suppress(nats.errors.Error):
+                await service.stop()
+
+    # -- for the modules beside this one
+
+    @property
+    def client(self) -> Client:
+        """The NATS client: for `libs/bus` alone."""
+        return self._nc
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        """Its JetStream context: for `libs/bus` alone."""
+        return self._js
+
+    # -- portraits
+
+    async def put_portrait(self, key: str, jpeg: bytes) -> None:
+        """Keeps a portrait under `key`, in place of any before it. Raises `TransientError`."""
+        with as_transient("the portrait was not stored"):
+            await (await self._portraits()).put(key, jpeg)
+
+    async def get_portrait(self, key: str) -> bytes | None:
+        """The portrait under `key`, or `None`. Raises `TransientError`."""
+        try:
+            with as_transient("the portrait could not be read"):
+                return (await (await self._portraits()).get(key)).data
+        except TransientError as error:
+            if isinstance(error.__cause__, nats.js.errors.NotFoundError):
+                return None
+            raise
+
+    async def drop_portrait(self, key: str) -> None:
+        """Deletes the portrait under `key`, if there is one. Raises `TransientError`."""
+        try:
+            with as_transient("the portrait could not be deleted"):
+                await (await self._portraits()).delete(key)
+        except TransientError as error:
+            if not isinstance(error.__cause__, nats.js.errors.NotFoundError):
+                raise
+
+    async def _portraits(self) -> ObjectStore:
+        return await self._js.object_store(subjects.PORTRAITS)
+
+
+class _Desk:
+    """Takes asks for one subject, decodes, answers and refuses them."""
+
+    def __init__(self, bus: Bus, subject: str, reads: type[M], answer: Answer[M], concurrency: int) -> None:
+        self._bus = bus
+        self._subject = subject
+        self._reads = reads
+        self._answer = answer
+        self._free = asyncio.Semaphore(concurrency)
+        self._in_hand: set[asyncio.Task[None]] = set()
+
+    async def take(self, ask: Msg) -> None:
+        """Starts on an ask; waits while all hands are full, so that asks queue in the client and not in memory of ours."""
+        await self._free.acquire()
+        task = asyncio.create_task(self._work(ask), name=f"answer {self._subject}")
+        self._in_hand.add(task)
+        task.add_done_callback(self._done)
+
+    async def take_request(self, request: Request) -> None:
+        """Answers an ask that came through the micro service framework."""
+        data, headers = await self._reply(request.data, dict(request.headers or {}))
+        await request.respond(data, headers=headers)
+
+    async def finish(self) -> None:
+        """Returns when nothing is in hand."""
+        if self._in_hand:
+            await asyncio.wait(self._in_hand)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._in_hand.discard(task)
+        self._free.release()
+
+    async def _work(self, ask: Msg) -> None:
+        data, headers = await self._reply(ask.data, dict(ask.headers or {}))
+        if ask.reply:
+            with suppress(nats.errors.Error):
+                await self._bus.client.publish(ask.reply, data, headers=headers)
+
+    async def _reply(self, data: bytes, headers: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+        try:
+            answer = await self._answer(codec.decode(self._reads, data, headers))
+            return codec.encode(answer), codec.headers(answer, headers.get(codec.TRACE_HEADER, ""))
+        except codec.DecodeError as error:
+            await self._bury(str(error), headers)
+            return b"", _refusal("400", str(error))
+        except PermanentError as error:
+            return b"", _refusal("400", error.reason)
+        except TransientError as error:
+            return b"", _refusal("503", error.reason)
+        except Exception as error:  # noqa: BLE001  the desk is a run loop: one bad ask must not stop it
+            self._bus.log.error("ask.bug", subject=self._subject, **describe_bug(error))
+            return b"", _refusal("500", type(error).__name__)
+
+    async def _bury(self, reason: str, headers: dict[str, str]) -> None:
+        letter = dead_letter(self._subject.rpartition(".")[2], self._subject, headers, reason)
+        with suppress(TransientError):
+            await self._bus.dead_letter(letter)
+
+
+def dead_letter(
+    stage: str, subject: str, headers: dict[str, str], reason: str, deliveries: int = 1, sequence: str = ""
+) -> DeadLetter:
+    """The dead letter for a message that came with `headers`: its ids and the reason, nothing of its content."""
+    return DeadLetter(
+        stage=stage,
+        subject=subject,
+        message_id=headers.get("Nats-Msg-Id", "")[:256] or sequence or codec.new_trace()[3:35],
+        message_kind=headers.get(codec.TYPE_HEADER, "")[:64],
+        reason=reason,
+        deliveries=deliveries,
+        at=time.time(),
+    )
+
+
+
+
+def _refusal(code: str, reason: str) -> dict[str, str]:
+    return {ERROR_CODE_HEADER: code, ERROR_HEADER: reason.replace("\r", " ").replace("\n", " ")[:500]}
+
+
+def _raise_refusal(subject: str, reply: Msg) -> None:
+    headers = reply.headers or {}
+    code = headers.get(ERROR_CODE_HEADER)
+    if code is None:
+        return
+    reason = headers.get(ERROR_HEADER, "no reason given")
+    if code == "503":
+        raise TransientError(f"{subject}: {reason}", delay_s=RECONNECT_WAIT_S)
+    raise AskError(subject, code, reason)
+
+
+async def _stop_listening(subscription: Subscription) -> None:
+    """Takes no more asks; those that lie in the client's queue go unanswered, and their askers ask again."""
+    with suppress(nats.errors.Error):
+        await subscription.unsubscribe()
+
+
+def _stream_config(stream: subjects.Stream, replicas: int) -> StreamConfig:
+    return StreamConfig(
+        name=stream.name,
+        subjects=list(stream.subjects),
+        storage=StorageType(stream.storage),
+        retention=RetentionPolicy(stream.retention),
+        max_age=stream.max_age_s,
+        max_msgs=stream.max_messages,
+        discard=DiscardPolicy.NEW if stream.max_messages > 0 else DiscardPolicy.OLD,
+        duplicate_window=stream.duplicate_window_s,
+        num_replicas=replicas,
+        allow_direct=True,
+    )

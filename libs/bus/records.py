@@ -1,0 +1,170 @@
+"""Key-value buckets of records, and mirrors of them that follow every change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Generic, TypeVar
+
+import nats.errors
+import nats.js.errors
+from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
+
+from libs.bus.connection import RECONNECT_WAIT_S, Bus, as_transient, dead_letter
+from libs.errors import TransientError
+from proto import codec
+from proto.messages import Message
+from proto.subjects import Bucket
+
+M = TypeVar("M", bound=Message)
+
+
+class Conflict(Exception):  # noqa: N818  the word for it
+    """Someone else wrote the record since it was read."""
+
+
+class Records(Generic[M]):
+    """The records of one bucket, each with a revision to compare and set."""
+
+    def __init__(self, bus: Bus, bucket: Bucket, kind: type[M]) -> None:
+        self._bus = bus
+        self._bucket = bucket
+        self._kind = kind
+
+    async def get(self, key: str) -> tuple[M, int] | None:
+        """The record under `key` and its revision, or `None`.
+
+        Raises:
+            TransientError: the server is away.
+            DecodeError: what lies there is no such record.
+        """
+        try:
+            with as_transient(f"{self._bucket.name} could not be read"):
+                entry = await (await self._store()).get(key)
+        except TransientError as error:
+            if isinstance(error.__cause__, (nats.js.errors.KeyNotFoundError, nats.js.errors.KeyDeletedError)):
+                return None
+            raise
+        return codec.decode(self._kind, entry.value or b""), entry.revision or 0
+
+    async def put(self, key: str, record: M) -> int:
+        """The revision of `record`, now under `key` whatever was there. Raises `TransientError`."""
+        with as_transient(f"{self._bucket.name} could not be written"):
+            return await (await self._store()).put(key, codec.encode(record))
+
+    async def replace(self, key: str, record: M, revision: int) -> int:
+        """The new revision of `record`, written only if `revision` (0: nothing) is what lies under `key`.
+
+        Raises:
+            Conflict: something else lies there.
+            TransientError: the server is away.
+        """
+        try:
+            with as_transient(f"{self._bucket.name} could not be written"):
+                store = await self._store()
+                data = codec.encode(record)
+                return await (store.update(key, data, last=revision) if revision else store.create(key, data))
+        except TransientError as error:
+            if isinstance(error.__cause__, nats.js.errors.KeyWrongLastSequenceError):
+                raise Conflict(key) from None
+            raise
+
+    async def delete(self, key: str) -> None:
+        """Removes the record under `key`, and what was there before it. Raises `TransientError`."""
+        with as_transient(f"{self._bucket.name} could not be written"):
+            await (await self._store()).purge(key)
+
+    async def _store(self) -> KeyValue:
+        return await self._bus.jetstream.key_value(self._bucket.name)
+
+
+class Mirror(Generic[M]):
+    """A local copy of a bucket that follows its changes, over reconnections and server restarts too."""
+
+    def __init__(self, bus: Bus, bucket: Bucket, kind: type[M]) -> None:
+        self._bus = bus
+        self._bucket = bucket
+        self._kind = kind
+        self._records: dict[str, M] = {}
+        self._change = asyncio.Event()
+        self._filled = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, bus: Bus, bucket: Bucket, kind: type[M]) -> AsyncIterator[Mirror[M]]:
+        """A mirror that holds what is in the bucket now, and follows it while the block runs."""
+        mirror = cls(bus, bucket, kind)
+        follower = asyncio.create_task(mirror._follow(), name=f"mirror {bucket.name}")
+        try:
+            await mirror._until_filled(follower)
+            yield mirror
+        finally:
+            follower.cancel()
+            with suppress(asyncio.CancelledError):
+                await follower
+
+    def get(self, key: str) -> M | None:
+        """The record under `key` as last heard."""
+        return self._records.get(key)
+
+    def all(self) -> dict[str, M]:
+        """Every record, by key."""
+        return dict(self._records)
+
+    async def changed(self) -> None:
+        """Returns at the next change, or at once if there was one since the last call."""
+        await self._change.wait()
+        self._change.clear()
+
+    async def _until_filled(self, follower: asyncio.Task[None]) -> None:
+        filled = asyncio.create_task(self._filled.wait())
+        await asyncio.wait({filled, follower}, return_when=asyncio.FIRST_COMPLETED)
+        if follower.done():
+            filled.cancel()
+            follower.result()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self._follow_until_reconnection()
+            except TransientError:
+                await asyncio.sleep(RECONNECT_WAIT_S)
+
+    async def _follow_until_reconnection(self) -> None:
+        back = asyncio.create_task(self._bus.reconnected.wait())
+        with as_transient(f"{self._bucket.name} could not be followed"):
+            store = await self._bus.jetstream.key_value(self._bucket.name)
+            watcher = await store.watchall()
+        fresh: dict[str, M] | None = {}
+        try:
+            while not back.done():
+                update = asyncio.create_task(watcher._updates.get())  # noqa: SLF001  its public call polls
+                await asyncio.wait({update, back}, return_when=asyncio.FIRST_COMPLETED)
+                if not update.done():
+                    update.cancel()
+                    return
+                entry = update.result()
+                if entry is None and fresh is not None:
+                    self._records, fresh = fresh, None
+                    self._filled.set()
+                    self._change.set()
+                elif isinstance(entry, KeyValue.Entry):
+                    await self._take(self._records if fresh is None else fresh, entry)
+        finally:
+            back.cancel()
+            with suppress(nats.errors.Error):
+                await watcher.stop()  # type: ignore[no-untyped-call]  # the client's
+
+    async def _take(self, records: dict[str, M], entry: KeyValue.Entry) -> None:
+        if entry.operation in (KV_DEL, KV_PURGE):
+            records.pop(entry.key, None)
+        else:
+            try:
+                records[entry.key] = codec.decode(self._kind, entry.value or b"")
+            except codec.DecodeError as error:
+                records.pop(entry.key, None)
+                letter = dead_letter(self._bucket.name, entry.key, {}, str(error), sequence=f"{entry.revision}")
+                with suppress(TransientError):
+                    await self._bus.dead_letter(letter)
+        self._change.set()

@@ -1,0 +1,47 @@
+"""The outcomes a handler can have other than an answer, and the errors a person is shown.
+
+A handler that returns has succeeded. `TransientError` means "try this message again", `PermanentError` means
+"this message can never be handled"; anything else is a bug in the handler. `libs/actor.py` settles each of them.
+"""
+
+from __future__ import annotations
+
+
+class TransientError(Exception):
+    """The message may succeed later; it is handed back and delivered again after `delay_s` seconds."""
+
+    def __init__(self, reason: str, delay_s: float = 1.0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.delay_s = delay_s
+
+
+class PermanentError(Exception):
+    """The message can never succeed; its ids and the reason go to the dead letters, its content is forgotten.
+
+    `reason` must hold no pixels, templates or names of subjects: it is written to a dead letter and a log line.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class QualityError(PermanentError):
+    """A face is not good enough to use: `component` is what was measured, `measured` and `required` its values."""
+
+    def __init__(self, reason: str, component: str, measured: float, required: float) -> None:
+        super().__init__(reason)
+        self.component = component
+        self.measured = measured
+        self.required = required
+
+
+class UserError(Exception):
+    """Something a person must mend. The command line prints `problem` and `remedy` on one line and exits."""
+
+    def __init__(self, problem: str, remedy: str, exit_code: int = 2) -> None:
+        super().__init__(f"{problem}: {remedy}" if remedy else problem)
+        self.problem = problem
+        self.remedy = remedy
+        self.exit_code = exit_code

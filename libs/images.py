@@ -1,0 +1,95 @@
+"""Image files that come from outside: their size is read from the header before a pixel is decoded."""
+
+from __future__ import annotations
+
+import struct
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from libs.errors import PermanentError
+
+RgbImage = npt.NDArray[np.uint8]
+"""(H, W, 3) RGB."""
+
+MAX_SIDE_PX = 16_384
+"""Longer than any camera's frame (the longest on the market is 14,204 px); OpenCV's JPEG codec stops at 65,535."""
+MAX_PIXELS = 100_000_000
+"""100 megapixels, 300 MB decoded: a decompression bomb claims more, a camera or scanner does not."""
+
+
+class ImageError(PermanentError):
+    """Bytes that are no image we read, or an absurd one."""
+
+
+def decode_rgb(data: bytes) -> RgbImage:
+    """The image in `data` (JPEG, PNG, WebP or BMP), turned upright where its EXIF says so.
+
+    Raises:
+        ImageError: not such an image, broken, or larger than `MAX_SIDE_PX` or `MAX_PIXELS`.
+    """
+    width, height = image_size(data)
+    if not 0 < width <= MAX_SIDE_PX or not 0 < height <= MAX_SIDE_PX or width * height > MAX_PIXELS:
+        raise ImageError(f"an image of {width} x {height} px is out of bounds ({MAX_SIDE_PX} px a side, 100 megapixels)")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ImageError("the image is damaged: its header is whole, its pixels are not")
+    return np.asarray(image, np.uint8)
+
+
+def encode_jpeg(image: RgbImage, quality: int = 90) -> bytes:
+    """`image` (H, W, 3) RGB as JPEG of the given quality, 0..100."""
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return bytes(data)
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels, from the header alone.
+
+    Raises:
+        ImageError: not a JPEG, PNG, WebP or BMP, or cut off within the header.
+    """
+    try:
+        if data[:2] == b"\xff\xd8":
+            return _jpeg_size(data)
+        if data[:8] == b"\x89PNG\r\n\x1a\n":
+            return struct.unpack(">II", data[16:24])
+        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            return _webp_size(data)
+        if data[:2] == b"BM":
+            width, height = struct.unpack("<ii", data[18:26])
+            return abs(width), abs(height)
+    except (struct.error, IndexError):
+        raise ImageError("the image is cut off within its header") from None
+    raise ImageError("not a JPEG, PNG, WebP or BMP image")
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Walks the segments to the frame header (ITU-T T.81, B.2.2): markers C0 to CF but C4, C8 and CC."""
+    at = 2
+    while True:
+        while data[at + 1] == 0xFF:
+            at += 1
+        marker, (length,) = data[at + 1], struct.unpack(">H", data[at + 2 : at + 4])
+        if data[at] != 0xFF:
+            raise ImageError("the image is damaged: its JPEG header is not whole")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+            return width, height
+        at += 2 + length
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """The three kinds of WebP keep their size in three places (RFC 9649)."""
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if kind == b"VP8L":
+        (bits,) = struct.unpack("<I", data[21:25])
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack("<HH", data[26:30])
+    return width & 0x3FFF, height & 0x3FFF

@@ -1,0 +1,53 @@
+"""Logging: structlog, one event a line, JSON unless a person is looking.
+
+Log ids, counts and times. Never log pixels, templates, the names of subjects, or the location of a camera (it may
+hold a password): the filter below is a net under that rule, not a licence.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+
+import numpy as np
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from libs.settings import LogSettings
+
+Log = FilteringBoundLogger
+
+
+def withhold_biometrics(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """`event` with every array and run of bytes replaced by its type: no pixel or template is ever written."""
+    for name, value in event.items():
+        if isinstance(value, (bytes, bytearray, memoryview, np.ndarray)):
+            event[name] = f"<{type(value).__name__} withheld>"
+    return event
+
+
+def configure(settings: LogSettings, service: str) -> Log:
+    """The logger of a program, after setting logging up for the whole process."""
+    console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            withhold_biometrics,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(message)s")
+    log: Log = structlog.get_logger().bind(service=service)
+    return log
+
+
+def describe_bug(error: BaseException) -> dict[str, str]:
+    """What to log of a bug: its type and where it happened. Not its message, which may quote what was handled."""
+    return {"error": type(error).__name__, "traceback": "".join(traceback.format_tb(error.__traceback__))}

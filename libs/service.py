@@ -1,0 +1,97 @@
+"""What every program of Watchline is around its own work: settings, log, bus, health, signals and an orderly end.
+
+A program is an async context manager over a `Host`: it enters when the program is ready for work and exits when it
+has handed everything back. The order of the end is: not ready, stop asking for messages, finish what is in hand,
+hand back the rest, close the bus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from libs import health, log
+from libs.actor import Actor, In, Stage
+from libs.bus import Bus, connect
+from libs.errors import TransientError, UserError
+from libs.log import Log
+from libs.settings import HealthSettings, LogSettings, NatsSettings, ServiceSettings, load
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a program is given: the bus, its log, and hands to run actors and tasks that must not die unseen."""
+
+    name: str
+    bus: Bus
+    log: Log
+    settings: ServiceSettings
+    tasks: asyncio.TaskGroup
+
+    @asynccontextmanager
+    async def actor(self, stage: Stage[In]) -> AsyncIterator[None]:
+        """Runs `stage` while the block runs."""
+        stopping = asyncio.Event()
+        running = self.tasks.create_task(
+            Actor(stage, self.bus, self.settings, self.log).run(stopping), name=f"actor {stage.name}"
+        )
+        try:
+            yield
+        finally:
+            stopping.set()
+            await asyncio.wait({running})
+
+
+Program = Callable[[Host], AbstractAsyncContextManager[None]]
+
+
+def main(name: str, program: Program) -> int:
+    """The exit code of `program` run as a process: 0 after SIGTERM or SIGINT, else what its `UserError` says."""
+    try:
+        logger = log.configure(load(LogSettings), name)
+        asyncio.run(_run(name, program, logger))
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr)  # noqa: T201  the one line a person must see
+        return error.exit_code
+    except TransientError as error:
+        print(f"{name}: {error.reason}; is the NATS server well?", file=sys.stderr)  # noqa: T201
+        return 3
+    return 0
+
+
+async def _run(name: str, program: Program, logger: Log) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    readiness = health.Readiness()
+    with health.serve(load(HealthSettings), readiness, logger):
+        try:
+            async with connect(load(NatsSettings), name, logger) as bus, asyncio.TaskGroup() as tasks:
+                await _serve(Host(name, bus, logger, load(ServiceSettings), tasks), program, readiness, stop)
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+
+
+async def _serve(host: Host, program: Program, readiness: health.Readiness, stop: asyncio.Event) -> None:
+    async with program(host):
+        readiness.ready = True
+        host.log.info("ready")
+        await stop.wait()
+        readiness.ready = False
+        host.log.info("stopping")
+    host.log.info("stopped")
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error a person should be shown: a `UserError` or `TransientError` if there is one, else the group itself."""
+    found = group.subgroup((UserError, TransientError))
+    while isinstance(found, BaseExceptionGroup):
+        error = found.exceptions[0]
+        if not isinstance(error, BaseExceptionGroup):
+            return error
+        found = error
+    return group

@@ -1,0 +1,1 @@
+"""The only thing two Watchline programs share: messages, records, subjects and the codec."""

@@ -1,0 +1,229 @@
+"""Every message on the bus, in the order in which the life of a face meets them.
+
+Each is a frozen model and travels as one MessagePack map. Unknown fields are ignored and a new field has a default,
+so that programs of two versions can talk; the type of a field never changes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from proto.arrays import Boxes, Chip, Chips, Landmarks, Scores, Template, Templates
+from proto.quality import Quality
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+"""The name of a camera or deployment: one token of a subject."""
+ListName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+"""The name of a watch list: part of the name of its collection."""
+SubjectId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""The nominal number of a listed person. Not a name: names are kept elsewhere."""
+TrackId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,96}$")]
+"""The id of a track, unique over cameras and restarts."""
+Box = tuple[float, float, float, float]
+"""xyxy in pixels of the full frame."""
+
+
+class Message(BaseModel):
+    """What all messages are: frozen, tolerant of fields from the future, and of a named kind and version."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def kind(cls) -> str:
+        """The name of the message type on the wire, for example `detect_request`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
+class DetectRequest(Message):
+    """Asks where the faces are in a small JPEG; the answer is in pixels of the full frame, `width` x `height`."""
+
+    camera: Name
+    frame: int = Field(ge=0)
+    width: int = Field(gt=0, le=16_384)
+    height: int = Field(gt=0, le=16_384)
+    jpeg: bytes
+
+
+class Detections(Message):
+    """The faces of one frame, the surest first; none is an answer too."""
+
+    camera: Name
+    frame: int
+    boxes: Boxes
+    landmarks: Landmarks
+    detect_scores: Scores
+
+
+class Sighting(Message):
+    """What a sample, its probe and its candidates have in common: where and when which track was seen."""
+
+    deployment: Name
+    record_version: int = Field(ge=1)
+    camera: Name
+    track: TrackId
+    sample: int = Field(ge=1)
+    """1 for the first sample of a track, then 2, 3, …"""
+    frame: int = Field(ge=0)
+    captured_at: float
+    """Unix seconds, UTC."""
+    source_time_s: float
+    """Seconds from the start of the source."""
+    box: Box
+    detect_score: float
+    quality: Quality
+
+    @property
+    def id(self) -> str:
+        """The id of the sample: the same however often it is sent."""
+        return f"{self.track}.{self.sample}"
+
+
+class Sample(Sighting):
+    """The best shot of a track so far: an aligned chip to embed and a small portrait for people."""
+
+    chip: Chip
+    portrait: bytes
+    """JPEG."""
+
+
+class Probe(Sighting):
+    """A sample's template, to search with."""
+
+    template: Template
+    template_version: str
+    portrait: bytes
+
+
+class Candidate(BaseModel):
+    """One subject of a watch list who resembles a probe, and how much."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    watch_list: ListName
+    subject: SubjectId
+    score: float
+
+
+class Candidates(Sighting):
+    """The candidate list of a probe: the subjects at or over the deployment's floor, best first.
+
+    An empty list is sent too: it holds nothing of a face, and is what makes the rates of a deployment countable.
+    """
+
+    candidates: tuple[Candidate, ...]
+    searched: int = Field(ge=0)
+    """N, the subjects that were searched."""
+    template_version: str
+    portrait: bytes
+    """JPEG; empty when nobody resembled the probe."""
+
+
+class Alert(Message):
+    """A track resembles a subject of a watch list at or over the deployment's threshold. A person must decide."""
+
+    id: str
+    deployment: Name
+    record_version: int
+    camera: Name
+    track: TrackId
+    watch_list: ListName
+    subject: SubjectId
+    score: float
+    """The comparison score fused over the track. Not a probability."""
+    threshold: float
+    searched: int
+    """N, the subjects that were searched."""
+    samples: int
+    """How many samples of the track the score rests on."""
+    template_version: str
+    captured_at: float
+    source_time_s: float
+    raised_at: float
+    frame: int
+    box: Box
+    quality: Quality
+    portrait: str
+    """Key in the object store `portraits`."""
+    reference_portrait: str
+    """Key in the object store `portraits`; empty when the reference was enrolled without one."""
+
+
+class DeadLetter(Message):
+    """A message that could not be handled: its ids and the reason, never its content."""
+
+    stage: str
+    subject: str
+    message_id: str
+    message_kind: str
+    reason: str
+    deliveries: int
+    at: float
+
+
+class EmbedRequest(Message):
+    """Asks for the templates of aligned faces."""
+
+    chips: Chips
+
+
+class EmbedReply(Message):
+    """The templates, one a chip, in the order of the request."""
+
+    templates: Templates
+    template_version: str
+
+
+class WatchListRequest(Message):
+    """Asks to create, count or drop a watch list."""
+
+    watch_list: ListName
+
+
+class WatchListReply(Message):
+    """A watch list and how many subjects it holds."""
+
+    watch_list: ListName
+    subjects: int
+
+
+class EnrolRequest(Message):
+    """Asks to enrol a subject with one image file (JPEG, PNG, WebP or BMP) that shows exactly one face."""
+
+    watch_list: ListName
+    subject: SubjectId
+    reference: str = Field(min_length=1, max_length=256)
+    """Names the image among the subject's; the same name again replaces it."""
+    image: bytes
+
+
+class EnrolReply(Message):
+    """Whether the subject was enrolled; if not, why, in words and as a measurement where there is one."""
+
+    watch_list: ListName
+    subject: SubjectId
+    reference: str
+    enrolled: bool
+    reason: str = ""
+    component: str = ""
+    """What was measured, for example `inter_eye_distance_px`."""
+    measured: float | None = None
+    required: float | None = None
+    quality: Quality | None = None
+
+
+class RemoveRequest(Message):
+    """Asks to take a subject off a watch list."""
+
+    watch_list: ListName
+    subject: SubjectId
+
+
+class RemoveReply(Message):
+    """How many references of the subject were removed."""
+
+    watch_list: ListName
+    subject: SubjectId
+    removed: int

@@ -1,0 +1,103 @@
+"""The records that programs keep in NATS key-value buckets, encoded like messages."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from proto.messages import ListName, Message, Name, SubjectId, TrackId
+
+
+class DeploymentRecord(Message):
+    """An authorised use, bucket `deployments`: the only thing that makes a camera run and a list be searched."""
+
+    deployment: Name
+    record_version: int = Field(default=1, ge=1)
+    state: Literal["armed", "ended"]
+    purpose: str = Field(min_length=1)
+    cameras: tuple[Name, ...]
+    watch_lists: tuple[ListName, ...]
+    threshold: float = Field(ge=-1, le=1)
+    """The score at or over which a track raises an alert."""
+    floor: float = Field(ge=-1, le=1)
+    """The score under which a comparison is forgotten at once."""
+    cooldown_s: float = Field(ge=0)
+    """The shortest time between two alerts for one subject at one camera."""
+    starts_at: float
+    ends_at: float
+
+    @model_validator(mode="after")
+    def _floor_is_not_over_threshold(self) -> DeploymentRecord:
+        if self.floor > self.threshold:
+            raise ValueError(f"the floor {self.floor} is over the threshold {self.threshold}")
+        if self.ends_at <= self.starts_at:
+            raise ValueError("a deployment ends after it starts")
+        return self
+
+    def armed_at(self, now: float) -> bool:
+        """Whether the deployment may run at `now` (Unix seconds)."""
+        return self.state == "armed" and self.starts_at <= now < self.ends_at
+
+
+class CameraRecord(Message):
+    """Where a camera's frames come from, bucket `cameras`."""
+
+    camera: Name
+    location: str = Field(min_length=1)
+    """A file, a folder of images, or an http(s) or rtsp URL. May hold a password: never logged."""
+    realtime: bool = True
+    """Paced like a live camera, which drops frames it has no time for; otherwise each frame waits for its turn."""
+
+
+class CameraStatus(Message):
+    """What a camera has done in its deployment, bucket `status`."""
+
+    deployment: Name
+    camera: Name
+    state: Literal["starting", "running", "retrying", "ended", "failed"]
+    frames: int = 0
+    dropped: int = 0
+    detections: int = 0
+    tracks: int = 0
+    samples: int = 0
+    frame_count: int | None = None
+    """Frames in the source, where it says so."""
+    detail: str = ""
+    """Why the camera is retrying, failed, or ended early."""
+    updated_at: float = 0.0
+
+
+class SampleScores(Message):
+    """The scores at or over the floor of one sample of a track, by subject."""
+
+    sample: int
+    scores: dict[SubjectId, float]
+
+
+class TrackState(Message):
+    """What the samples of one track have come to so far, bucket `tracks` (memory)."""
+
+    deployment: Name
+    camera: Name
+    track: TrackId
+    samples: tuple[SampleScores, ...] = ()
+    candidates: int = 0
+    """Subjects on the candidate lists of the track's samples, counted once a sample."""
+    alerted: tuple[SubjectId, ...] = ()
+    """Subjects for whom this track raised an alert."""
+
+
+class LastAlert(Message):
+    """When a subject was last alerted at a camera, bucket `cooldowns`."""
+
+    alert: str
+    track: TrackId
+    captured_at: float
+
+
+class Lease(Message):
+    """Which ingest program holds a camera, bucket `leases`; gone when its holder stops renewing it."""
+
+    holder: str
+    camera: Name

@@ -1,0 +1,97 @@
+"""Every subject, stream, durable consumer and bucket. Spelled here and nowhere else."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+from proto.messages import Alert, Candidates, DeadLetter, Message, Probe, Sample
+
+ROOT = "watchline.v1"
+DETECT = f"{ROOT}.detect"
+EMBED = f"{ROOT}.embed"
+WATCHLIST = f"{ROOT}.watchlist"
+"""Asks of `match`: create, enrol, remove, count, drop are the next token."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A JetStream stream. `max_messages` makes it refuse (never forget) what its reader has no time for."""
+
+    name: str
+    subjects: tuple[str, ...]
+    storage: Literal["memory", "file"]
+    retention: Literal["workqueue", "limits"]
+    max_age_s: float
+    max_messages: int = -1
+    duplicate_window_s: float = 120.0
+
+
+SAMPLES = Stream("SAMPLES", (f"{ROOT}.sample.*",), "memory", "workqueue", 60, max_messages=2048, duplicate_window_s=60)
+PROBES = Stream("PROBES", (f"{ROOT}.probe.*",), "memory", "workqueue", 60, max_messages=8192, duplicate_window_s=60)
+CANDIDATES = Stream("CANDIDATES", (f"{ROOT}.candidates.*",), "memory", "workqueue", 600, max_messages=8192)
+ALERTS = Stream("ALERTS", (f"{ROOT}.alert.*.*",), "file", "limits", 24 * 3600)
+DEADLETTERS = Stream("DEADLETTERS", (f"{ROOT}.deadletter.*",), "file", "limits", 14 * 24 * 3600)
+STREAMS = (SAMPLES, PROBES, CANDIDATES, ALERTS, DEADLETTERS)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A key-value bucket; entries older than `ttl_s` go (0: never)."""
+
+    name: str
+    storage: Literal["memory", "file"]
+    ttl_s: float = 0
+
+
+CAMERAS = Bucket("cameras", "file")
+DEPLOYMENTS = Bucket("deployments", "file")
+STATUS = Bucket("status", "memory")
+LEASES = Bucket("leases", "memory", ttl_s=5)
+TRACKS = Bucket("tracks", "memory", ttl_s=900)
+COOLDOWNS = Bucket("cooldowns", "file", ttl_s=24 * 3600)
+BUCKETS = (CAMERAS, DEPLOYMENTS, STATUS, LEASES, TRACKS, COOLDOWNS)
+PORTRAITS = "portraits"
+"""The object store of portraits: of alerts, and of references."""
+
+
+def address(message: Message) -> tuple[str, str]:
+    """The subject a stage publishes `message` on, and the id under which a second copy is recognised.
+
+    Raises:
+        TypeError: the message is not one that is published (it is asked, answered or stored).
+    """
+    match message:
+        case Sample():
+            return f"{ROOT}.sample.{message.camera}", f"sample.{message.id}"
+        case Probe():
+            return f"{ROOT}.probe.{message.camera}", f"probe.{message.id}"
+        case Candidates():
+            return f"{ROOT}.candidates.{message.camera}", f"candidates.{message.id}"
+        case Alert():
+            return f"{ROOT}.alert.{message.deployment}.{message.camera}", f"alert.{message.id}"
+        case DeadLetter():
+            return f"{ROOT}.deadletter.{message.stage}", f"dead.{message.stage}.{message.message_id}"
+    raise TypeError(f"{type(message).__name__} is not published")
+
+
+def token(text: str) -> str:
+    """Any text as one token of a key: itself where it can be, else a hash of it."""
+    plain = text.isascii() and text.replace("-", "").replace("_", "").isalnum() and len(text) <= 64
+    return text if plain else "h_" + hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def key(*parts: str) -> str:
+    """The key of a record: its parts as tokens, joined by dots."""
+    return ".".join(token(part) for part in parts)
+
+
+def alert_portrait(alert: str) -> str:
+    """Where the portrait of an alert lies."""
+    return key("alert", alert)
+
+
+def reference_portrait(watch_list: str, subject: str) -> str:
+    """Where the portrait of a reference lies."""
+    return key("reference", watch_list, subject)

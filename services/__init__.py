@@ -1,0 +1,1 @@
+"""One folder a program: ingest, detect, embed, match, alert, and the command line that starts them."""

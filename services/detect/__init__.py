@@ -1,0 +1,1 @@
+"""detect: answers where the faces are in a frame."""

@@ -1,0 +1,1 @@
+"""embed: turns aligned faces into templates."""

@@ -1,0 +1,1 @@
+"""match: owns the watch lists, searches them for probes, and enrols references."""
