@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.errors import UserError
@@ -68,25 +68,6 @@ class InferenceSettings(BaseSettings):
     """Threads of one run on the CPU. Runs side by side use cores better than threads inside one run."""
     max_batch: int = Field(default=16, ge=1, le=256)
     """Most frames or chips of one run on a GPU; on the CPU a detector takes one frame a run."""
-
-
-class AssetSettings(BaseSettings):
-    """Where models and demo media are."""
-
-    model_config = group("")
-    cache: Path = Path("~/.cache/watchline")
-    """What was fetched, by hash."""
-    assets: Path | None = None
-    """A folder with the files of the catalogue, for sites that fetch nothing."""
-
-
-class GalleryEngineSettings(BaseSettings):
-    """Which vector engine holds the watch lists."""
-
-    model_config = group("QDRANT")
-    url: str | None = None
-    """A Qdrant server; without one the engine runs inside `match`."""
-    api_key: SecretStr | None = None
 
 
 class DataSettings(BaseSettings):

@@ -115,7 +115,7 @@ class Candidates(Sighting):
 
     candidates: tuple[Candidate, ...]
     searched: int = Field(ge=0)
-    """N, the subjects that were searched."""
+    """N, the references that were searched."""
     template_version: str
     portrait: bytes
     """JPEG; empty when nobody resembled the probe."""
@@ -135,7 +135,7 @@ class Alert(Message):
     """The comparison score fused over the track. Not a probability."""
     threshold: float
     searched: int
-    """N, the subjects that were searched."""
+    """N, the references that were searched."""
     samples: int
     """How many samples of the track the score rests on."""
     template_version: str
@@ -183,10 +183,10 @@ class WatchListRequest(Message):
 
 
 class WatchListReply(Message):
-    """A watch list and how many subjects it holds."""
+    """A watch list and how many references it holds."""
 
     watch_list: ListName
-    subjects: int
+    references: int
 
 
 class EnrolRequest(Message):

@@ -75,6 +75,16 @@ class SampleScores(Message):
     scores: dict[SubjectId, float]
 
 
+class Raised(Message):
+    """An alert that a track raised, and the sample that tipped it."""
+
+    alert: str
+    subject: SubjectId
+    watch_list: ListName
+    score: float
+    sample: int
+
+
 class TrackState(Message):
     """What the samples of one track have come to so far, bucket `tracks` (memory)."""
 
@@ -82,10 +92,23 @@ class TrackState(Message):
     camera: Name
     track: TrackId
     samples: tuple[SampleScores, ...] = ()
-    candidates: int = 0
-    """Subjects on the candidate lists of the track's samples, counted once a sample."""
-    alerted: tuple[SubjectId, ...] = ()
-    """Subjects for whom this track raised an alert."""
+    raised: tuple[Raised, ...] = ()
+
+    def has(self, sample: int) -> bool:
+        """Whether the sample was counted."""
+        return any(scores.sample == sample for scores in self.samples)
+
+    def has_all_before(self, sample: int) -> bool:
+        """Whether every earlier sample of the track was counted."""
+        return all(self.has(earlier) for earlier in range(1, sample))
+
+    def with_sample(self, scores: SampleScores) -> TrackState:
+        """The state with one more sample counted."""
+        return self.model_copy(update={"samples": (*self.samples, scores)})
+
+    def raised_by(self, sample: int) -> tuple[Raised, ...]:
+        """The alerts that this sample tipped."""
+        return tuple(raised for raised in self.raised if raised.sample == sample)
 
 
 class LastAlert(Message):

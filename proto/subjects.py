@@ -47,7 +47,7 @@ class Bucket:
 
 CAMERAS = Bucket("cameras", "file")
 DEPLOYMENTS = Bucket("deployments", "file")
-STATUS = Bucket("status", "memory")
+STATUS = Bucket("status", "file")
 LEASES = Bucket("leases", "memory", ttl_s=5)
 TRACKS = Bucket("tracks", "memory", ttl_s=900)
 COOLDOWNS = Bucket("cooldowns", "file", ttl_s=24 * 3600)

@@ -343,6 +343,8 @@ class _Desk:
             return b"", _refusal("400", str(error))
         except PermanentError as error:
             return b"", _refusal("400", error.reason)
+        except UserError as error:
+            return b"", _refusal("400", str(error))
         except TransientError as error:
             return b"", _refusal("503", error.reason)
         except Exception as error:  # noqa: BLE001  the desk is a run loop: one bad ask must not stop it

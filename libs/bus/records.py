@@ -108,6 +108,19 @@ class Mirror(Generic[M]):
         """The record under `key` as last heard."""
         return self._records.get(key)
 
+    async def find(self, key: str) -> M | None:
+        """The record under `key`; one the mirror has not heard of yet is looked up, since a message may outrun the news.
+
+        Raises `TransientError`; what lies there and is no such record is `None`, as in the mirror.
+        """
+        if (known := self._records.get(key)) is not None:
+            return known
+        try:
+            found = await Records(self._bus, self._bucket, self._kind).get(key)
+        except codec.DecodeError:
+            return None
+        return found[0] if found else None
+
     def all(self) -> dict[str, M]:
         """Every record, by key."""
         return dict(self._records)

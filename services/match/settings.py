@@ -1,0 +1,43 @@
+"""How `match` keeps lists, searches them, and judges reference images."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings
+
+from libs.settings import group
+
+
+class MatchSettings(BaseSettings):
+    """Search."""
+
+    model_config = group("MATCH")
+    template_version: str = "sface-2021dec"
+    """The embedder whose templates the lists hold. Another one is another collection for every list."""
+    dimension: int = Field(default=128, ge=1, le=4096)
+    """Length of its templates."""
+    candidates: int = Field(default=5, ge=1, le=100)
+    """Most subjects on a candidate list."""
+    exact_up_to: int = Field(default=100_000, ge=1)
+    """References of a list up to which search is exact; over it an HNSW index is built."""
+
+
+class QdrantSettings(BaseSettings):
+    """Which vector engine holds the watch lists."""
+
+    model_config = group("QDRANT")
+    url: str | None = None
+    """A Qdrant server or cluster; without one the engine runs inside `match`, in the data directory."""
+    api_key: SecretStr | None = None
+
+
+class EnrolmentSettings(BaseSettings):
+    """What a reference image must be. A poor reference spoils every search, so the bar is higher than a sample's."""
+
+    model_config = group("ENROL")
+    detect_width_px: int = Field(default=640, ge=160, le=2048)
+    """The image is searched for faces at this width or its own, whichever is smaller."""
+    min_inter_eye_distance_px: float = Field(default=24.0, ge=0)
+    """Between the eye centres; under it the chip is mostly invented by magnification (112 px chips have 35 px)."""
+    min_quality: float = Field(default=0.2, ge=0, le=1)
+    """The unified quality."""
