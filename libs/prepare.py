@@ -1,7 +1,7 @@
 """Rewrites a published ONNX file, once, into the form our sessions run fastest, and caches the result.
 
-The published block-quantised files keep every weight behind a `DequantizeLinear`, which onnxruntime computes again
-on every run. What is done about it, and more, is in libs/rewrites.py.
+The published block-quantised files keep every weight behind a `DequantizeLinear`, which onnxruntime computes
+again on every run. What is done about it, and more, is in libs/rewrites.py.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The exact rewrites of published ONNX graphs that libs/prepare.py applies.
 
 They fold the dequantised weights, make batch, height and width dynamic, take pixels as they are (uint8, RGB,
-height x width x 3) and replace what onnxruntime cannot fuse by something equal that it can. "Exact" means up to
-float32 rounding; tests/unit/libs/test_prepare.py holds them to that.
+height x width x 3) and replace what onnxruntime cannot fuse by something equal that it can. "Exact" means up
+to float32 rounding; tests/unit/libs/test_prepare.py holds them to that.
 """
 
 from __future__ import annotations
@@ -74,14 +74,10 @@ class GraphWriter:
         planar = self.add("Transpose", ["pixels"], "planar", perm=[0, 3, 1, 2])
         return self.add("Cast", [planar], "planes", to=TensorProto.FLOAT)
 
-    def model(
-        self, outputs: dict[str, list[str | int]], size: tuple[str | int, str | int]
-    ) -> onnx.ModelProto:
+    def model(self, outputs: dict[str, list[str | int]], size: tuple[str | int, str | int]) -> onnx.ModelProto:
         """Returns the model; `outputs` gives each output's shape, `size` the input's height and width."""
         pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", *size, 3])
-        infos = [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()
-        ]
+        infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()]
         used = {name for node in self.nodes for name in node.input}
         kept = [numpy_helper.from_array(value, name) for name, value in self.weights.items() if name in used]
         graph = helper.make_graph(self.nodes, "prepared", [pixels], infos, kept)
@@ -132,8 +128,7 @@ def _merge_heads(writer: GraphWriter, level: int, head_inputs: dict[str, str]) -
     for conv in ("conv1", "conv2"):
         for part in ("weight", "bias"):
             found = [
-                _named(writer.weights, f"bbox_head.multi_level_{head}.{level}.{conv}.{part}")
-                for head in _YUNET_HEADS
+                _named(writer.weights, f"bbox_head.multi_level_{head}.{level}.{conv}.{part}") for head in _YUNET_HEADS
             ]
             names[conv, part] = writer.weight(f"head_{level}_{conv}_{part}", np.concatenate(found))
     source = next(value for name, value in head_inputs.items() if f"_cls.{level}.conv1" in name)
@@ -253,7 +248,7 @@ class _Chain:
 def drop_stray_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
     """Returns the model, untouched but for the list of inputs, from which all but the first are gone.
 
-    The published SFace lists every weight as an input too, which OpenCV 5 refuses. For comparisons with OpenCV.
+    The published SFace lists every weight as an input, which OpenCV 5 refuses. For comparisons with OpenCV.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)

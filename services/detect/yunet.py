@@ -53,9 +53,7 @@ class YuNet:
             pixels = _padded([images[index] for index in members], height, width)
             scores, regression = self._session.run({"pixels": pixels})
             for row, index in enumerate(members):
-                found[index] = _faces(
-                    scores[row], regression[row], _anchors(height, width), (min_score, max_iou)
-                )
+                found[index] = _faces(scores[row], regression[row], _anchors(height, width), (min_score, max_iou))
         return [found[index] for index in range(len(images))]
 
 

@@ -61,9 +61,7 @@ def test_the_prepared_embedder_answers_what_the_published_one_does(assets, tmp_p
 
 def test_the_prepared_detector_answers_what_the_published_one_does(assets, tmp_path):
     images = pixels((2, 96, 160))
-    truth = only_folded(onnx.load(assets.path("yunet-2023mar")), tmp_path)(
-        planes(images, slice(None, None, -1))
-    )
+    truth = only_folded(onnx.load(assets.path("yunet-2023mar")), tmp_path)(planes(images, slice(None, None, -1)))
     scores, regression = Session(prepared_path(assets, "yunet-2023mar"), CPU).run({"pixels": images})
     for stride, start, stop in ((8, 0, 240), (16, 240, 300), (32, 300, 315)):
         squared = (truth[f"cls_{stride}"] * truth[f"obj_{stride}"])[..., 0]
