@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -28,6 +27,7 @@ from libs.bus.connection import dead_letter
 from libs.errors import PermanentError, TransientError
 from libs.log import Log, describe_bug
 from libs.settings import ServiceSettings
+from libs.waiting import unless
 from proto import codec
 from proto.messages import Message
 from proto.subjects import Stream
@@ -69,19 +69,17 @@ class Actor(Generic[In]):
             self._bus, self._stage.stream, self._stage.name, capacity=capacity, ack_wait_s=ack_wait_s
         ) as inbox:
             heartbeat = asyncio.create_task(self._keep_alive(inbox), name=f"{self._stage.name} heartbeat")
-            stop = asyncio.create_task(stopping.wait())
             try:
-                in_hand = await self._work_until(stop, inbox)
+                in_hand = await self._work_until(stopping, inbox)
                 await inbox.stop()
                 await self._finish(in_hand)
             finally:
                 heartbeat.cancel()
-                stop.cancel()
 
-    async def _work_until(self, stop: asyncio.Task[bool], inbox: Inbox) -> set[asyncio.Task[None]]:
-        """Starts on each delivery as it comes; gives what is still in hand when `stop` is done."""
+    async def _work_until(self, stopping: asyncio.Event, inbox: Inbox) -> set[asyncio.Task[None]]:
+        """Starts on each delivery as it comes; gives what is still in hand when `stopping` is set."""
         in_hand: set[asyncio.Task[None]] = set()
-        while (delivery := await _next(inbox, stop)) is not None:
+        while (delivery := await unless(stopping, inbox.next())) is not None:
             task = asyncio.create_task(self._work(delivery), name=f"{self._stage.name} {delivery.sequence}")
             in_hand.add(task)
             task.add_done_callback(in_hand.discard)
@@ -143,7 +141,12 @@ class Actor(Generic[In]):
     async def _bury(self, delivery: Delivery, reason: str) -> tuple[str, str]:
         """Dead-letters the message. If even that fails it is handed back, so that its death is not lost."""
         letter = dead_letter(
-            self._stage.name, delivery.subject, delivery.headers, reason, delivery.deliveries, f"{delivery.sequence}"
+            self._stage.name,
+            delivery.subject,
+            delivery.headers,
+            reason,
+            delivery.deliveries,
+            f"{delivery.sequence}",
         )
         try:
             await self._bus.dead_letter(letter, delivery.headers.get(codec.TRACE_HEADER, ""))
@@ -152,15 +155,3 @@ class Actor(Generic[In]):
             return "retry", error.reason
         await delivery.term()
         return "dead", reason
-
-
-async def _next(inbox: Inbox, stop: asyncio.Task[bool]) -> Delivery | None:
-    """The next delivery, or `None` once `stop` is done."""
-    coming = asyncio.create_task(inbox.next())
-    await asyncio.wait({coming, stop}, return_when=asyncio.FIRST_COMPLETED)
-    if coming.done():
-        return coming.result()
-    coming.cancel()
-    with suppress(asyncio.CancelledError):
-        await coming
-    return None

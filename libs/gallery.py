@@ -23,7 +23,9 @@ Templates = npt.NDArray[np.float32]
 LIST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 VERSION_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 INDEX_LINKS, INDEX_BUILD_WIDTH, INDEX_SEARCH_WIDTH = 16, 128, 256
-"""m, ef_construct and ef of the HNSW index (Malkov and Yashunin 2018, arXiv:1603.09320); ef as measured."""
+"""m, ef_construct and ef of the HNSW index (Malkov and Yashunin 2018, arXiv:1603.09320).
+
+Source: measured as in `exact_up_to`; at 10,000 recall is 1.0 mated and 0.985 non-mated."""
 REFERENCE_IDS = uuid.UUID("6f1d0f0a-5f0e-5c0b-9d5e-3a4c1f6f2b77")
 """Namespace in which a reference id becomes the engine's point id (UUID version 5, RFC 9562)."""
 
@@ -50,8 +52,9 @@ class GallerySettings:
     exact_up_to: int = 100_000
     """References in a list up to which every search is exact; above, an HNSW index is built.
 
-    Source: measured, docs/performance.md: 128-d at 100,000, exact 4 to 6 ms a probe; the index answers in
-    about 1 ms, misses some, and takes minutes to build.
+    Source: measured with Qdrant Edge 0.9 on two cores, 128-d random unit vectors, 100,000 references: exact 6 to
+    10 ms for one probe, 39 ms for eight; indexed 1.6 and 14 ms, recall of the best candidate 0.985 for mated
+    probes and 0.73 for non-mated ones, three minutes to build. Exactness is worth more than 8 ms.
     """
     timeout_s: int = 5
     """Seconds a server may take to answer before the message is tried again."""

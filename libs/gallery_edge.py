@@ -94,12 +94,12 @@ class EdgeGallery:
         """See `Gallery.enrol`."""
         checked = checked_references(references, self._settings)
         async with self._changes:
-            replacing = await self._run(self._begin_enrolment, watch_list, checked)
+            stale = await self._run(self._begin_enrolment, watch_list)
             for start in range(0, len(checked), REFERENCES_A_STEP):
-                await self._run(self._store, watch_list, checked[start : start + REFERENCES_A_STEP])
+                stale |= await self._run(self._store, watch_list, checked[start : start + REFERENCES_A_STEP])
             await self._run(self._shard(watch_list).flush)
             indexed, unindexed = await self._run(self._index_state, watch_list)
-            if (replacing and indexed) or unindexed > self._settings.exact_up_to:
+            if (stale and indexed) or unindexed > self._settings.exact_up_to:
                 await self._rewrite(watch_list, indexed + unindexed)
             await self._run(self._finish_change, watch_list)
 
@@ -159,14 +159,12 @@ class EdgeGallery:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     async def _rewrite(self, watch_list: str, count: int) -> None:
-        if count <= REWRITE_HERE_UP_TO:
+        path = self._path(watch_list)
+        if count <= min(REWRITE_HERE_UP_TO, self._settings.exact_up_to):
             await self._run(rewrite_shard, self._shard(watch_list))
             return
-        name = self._path(watch_list).name
-        building = self._settings.directory / (name + BUILDING)
-        await asyncio.to_thread(self._directory.sweep, name)
-        await asyncio.to_thread(shutil.copytree, self._path(watch_list), building)
-        await run_apart(rewrite_copy, building, self._settings)
+        await self._run(self._directory.sweep, path.name)
+        await run_apart(rewrite_copy, path, path.with_name(path.name + BUILDING), self._settings)
         await self._run(self._swap, watch_list)
 
     # What follows runs in the gallery's thread.
@@ -190,19 +188,24 @@ class EdgeGallery:
         self._directory.install(name)
         self._shards[watch_list] = open_shard(self._settings.directory / name, self._settings)
 
-    def _begin_enrolment(self, watch_list: str, references: Sequence[Reference]) -> bool:
-        shard, path = self._shard(watch_list), self._path(watch_list)
+    def _begin_enrolment(self, watch_list: str) -> bool:
+        self._shard(watch_list)
+        path = self._path(watch_list)
         unfinished = recorded_count(path) is None
         mark_changing(path)
-        points: list[int | UUID | str] = [point_id(reference.reference) for reference in references]
-        return unfinished or bool(shard.retrieve(points, with_payload=False, with_vector=False))
+        return unfinished
 
-    def _store(self, watch_list: str, references: Sequence[Reference]) -> None:
+    def _store(self, watch_list: str, references: Sequence[Reference]) -> bool:
+        """Whether some of the references replaced others, whose templates may still lie in an indexed segment."""
+        shard = self._shard(watch_list)
+        ids: list[int | UUID | str] = [point_id(reference.reference) for reference in references]
+        replaced = shard.retrieve(ids, with_payload=False, with_vector=False)
         points = [
-            engine.Point(point_id(reference.reference), reference.template.tolist(), payload(reference))
-            for reference in references
+            engine.Point(point, reference.template.tolist(), payload(reference))
+            for point, reference in zip(ids, references, strict=True)
         ]
-        self._shard(watch_list).update(engine.UpdateOperation.upsert_points(points))
+        shard.update(engine.UpdateOperation.upsert_points(points))
+        return bool(replaced)
 
     def _count(self, watch_list: str) -> int:
         return int(self._shard(watch_list).info().points_count)
@@ -251,7 +254,7 @@ class EdgeGallery:
         path = self._path(watch_list)
         self._shard(watch_list).close()
         self._directory.install(path.name)
-        self._shards[watch_list] = open_shard(path, self._settings)
+        self._shards[watch_list] = engine.EdgeShard.load(str(path), shard_config(self._settings))
         self._directory.sweep(path.name)
 
     def _drop(self, watch_list: str) -> None:
@@ -299,11 +302,19 @@ def rewrite_shard(shard: engine.EdgeShard) -> None:
     shard.flush()
 
 
-def rewrite_copy(path: Path, settings: GallerySettings) -> None:
-    """Rewrite the shard in that directory, in a process of its own."""
-    shard = engine.EdgeShard.load(str(path), shard_config(settings))
+def rewrite_copy(source: Path, target: Path, settings: GallerySettings) -> None:
+    """Make at `target` a rewritten copy of the shard at `source`, which nobody changes meanwhile.
+
+    Raises ValueError when the copy does not hold as many references.
+    """
+    shutil.copytree(source, target)
+    shard = engine.EdgeShard.load(str(target), shard_config(settings))
+    before = shard.info().points_count
     rewrite_shard(shard)
+    after = readable_count(shard, settings)
     shard.close()
+    if after != before:
+        raise ValueError(f"{before} references became {after} when {source} was rewritten")
 
 
 def shard_config(settings: GallerySettings) -> engine.EdgeConfig:

@@ -44,8 +44,12 @@ def serve(settings: HealthSettings, readiness: Readiness, log: Log) -> Iterator[
         server = make_server(settings.host, settings.port, _pages(readiness), handler_class=_QuietHandler)
     except OSError as error:
         address = f"{settings.host}:{settings.port}"
-        raise UserError(f"cannot serve health at {address} ({error.strerror})", "set WATCHLINE_HEALTH_PORT") from None
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="health", daemon=True)
+        raise UserError(
+            f"cannot serve health at {address} ({error.strerror})", "set WATCHLINE_HEALTH_PORT"
+        ) from None
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="health", daemon=True
+    )
     thread.start()
     log.info("health", port=server.server_port)
     try:
@@ -63,7 +67,9 @@ def _pages(readiness: Readiness) -> Callable[[dict[str, Any], StartResponse], An
         path = environ.get("PATH_INFO", "")
         if path == "/metrics":
             return metrics(environ, start)
-        status = {"/healthz": HTTPStatus.OK, "/readyz": _ready_status(readiness)}.get(path, HTTPStatus.NOT_FOUND)
+        status = {"/healthz": HTTPStatus.OK, "/readyz": _ready_status(readiness)}.get(
+            path, HTTPStatus.NOT_FOUND
+        )
         start(f"{status.value} {status.phrase}", [("Content-Type", "text/plain")])
         return [f"{status.phrase}\n".encode()]
 

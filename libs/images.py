@@ -31,7 +31,9 @@ def decode_rgb(data: bytes) -> RgbImage:
     """
     width, height = image_size(data)
     if not 0 < width <= MAX_SIDE_PX or not 0 < height <= MAX_SIDE_PX or width * height > MAX_PIXELS:
-        raise ImageError(f"an image of {width} x {height} px is out of bounds ({MAX_SIDE_PX} px a side, 100 megapixels)")
+        raise ImageError(
+            f"an image of {width} x {height} px is out of bounds ({MAX_SIDE_PX} px a side, 100 megapixels)"
+        )
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error:

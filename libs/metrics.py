@@ -13,6 +13,14 @@ IN_HAND = Gauge("watchline_in_hand", "Messages a stage is working on now", ["sta
 FRAMES = Counter("watchline_frames", "Frames of a camera, by what became of them", ["camera", "outcome"])
 DETECTIONS = Counter("watchline_detections", "Faces detected in the frames of a camera", ["camera"])
 SAMPLES = Counter("watchline_samples", "Samples a camera sent on", ["camera"])
-SEARCHES = Counter("watchline_searches", "Probes searched, by deployment and whether anyone was listed", ["deployment", "outcome"])
-ALERTS = Counter("watchline_alerts", "Alerts raised or withheld within the cool-down", ["deployment", "outcome"])
-BATCH_SIZE = Histogram("watchline_batch_size", "Items a model took at once", ["stage"], buckets=(1, 2, 4, 8, 16, 32, 64))
+SEARCHES = Counter(
+    "watchline_searches",
+    "Probes searched, by deployment and whether anyone was listed",
+    ["deployment", "outcome"],
+)
+ALERTS = Counter(
+    "watchline_alerts", "Alerts raised or withheld within the cool-down", ["deployment", "outcome"]
+)
+BATCH_SIZE = Histogram(
+    "watchline_batch_size", "Items a model took at once", ["stage"], buckets=(1, 2, 4, 8, 16, 32, 64)
+)

@@ -77,7 +77,7 @@ async def _run(name: str, program: Program, logger: Log) -> None:
 
 
 async def _serve(host: Host, program: Program, readiness: health.Readiness, stop: asyncio.Event) -> None:
-    async with program(host):
+    async with program(host), host.bus.present():
         readiness.ready = True
         host.log.info("ready")
         await stop.wait()

@@ -46,7 +46,11 @@ class ArrayOf:
 
 def pack_array(array: npt.NDArray[Any]) -> dict[str, Any]:
     """The map that stands for `array` on the wire: little-endian, row by row."""
-    return {"dtype": array.dtype.str, "shape": list(array.shape), "data": np.ascontiguousarray(array).tobytes()}
+    return {
+        "dtype": array.dtype.str,
+        "shape": list(array.shape),
+        "data": np.ascontiguousarray(array).tobytes(),
+    }
 
 
 def unpack_array(value: object) -> npt.NDArray[Any]:
@@ -58,7 +62,11 @@ def unpack_array(value: object) -> npt.NDArray[Any]:
     if not isinstance(value, Mapping):
         raise ValueError("expected an array: a map of dtype, shape and data")
     data, shape, dtype = value.get("data"), value.get("shape"), value.get("dtype")
-    if not isinstance(data, bytes) or not isinstance(shape, list) or dtype not in {"|u1", "<f4", "<f8", "<i4", "<i8"}:
+    if (
+        not isinstance(data, bytes)
+        or not isinstance(shape, list)
+        or dtype not in {"|u1", "<f4", "<f8", "<i4", "<i8"}
+    ):
         raise ValueError("expected an array: dtype u1, f4, f8, i4 or i8, a list as shape and bytes as data")
     if len(data) > MAX_ARRAY_BYTES or not all(type(n) is int and 0 <= n <= MAX_ARRAY_BYTES for n in shape):
         raise ValueError(f"an array may hold at most {MAX_ARRAY_BYTES} bytes")

@@ -1,7 +1,7 @@
 """How usable a face is for comparison: what was measured of a sample, named as in ISO/IEC 29794-5.
 
 None of these numbers says whose face it is; `unified` orders samples, it is not a probability. How each is
-measured is written in `services/ingest/quality.py`: whoever reads a sample can show why it was taken or refused.
+measured is written in docs/quality.md, so that a reader of a sample can show why it was taken or refused.
 """
 
 from __future__ import annotations

@@ -28,8 +28,12 @@ class Stream:
     duplicate_window_s: float = 120.0
 
 
-SAMPLES = Stream("SAMPLES", (f"{ROOT}.sample.*",), "memory", "workqueue", 60, max_messages=2048, duplicate_window_s=60)
-PROBES = Stream("PROBES", (f"{ROOT}.probe.*",), "memory", "workqueue", 60, max_messages=8192, duplicate_window_s=60)
+SAMPLES = Stream(
+    "SAMPLES", (f"{ROOT}.sample.*",), "memory", "workqueue", 60, max_messages=2048, duplicate_window_s=60
+)
+PROBES = Stream(
+    "PROBES", (f"{ROOT}.probe.*",), "memory", "workqueue", 60, max_messages=8192, duplicate_window_s=60
+)
 CANDIDATES = Stream("CANDIDATES", (f"{ROOT}.candidates.*",), "memory", "workqueue", 600, max_messages=8192)
 ALERTS = Stream("ALERTS", (f"{ROOT}.alert.*.*",), "file", "limits", 24 * 3600)
 DEADLETTERS = Stream("DEADLETTERS", (f"{ROOT}.deadletter.*",), "file", "limits", 14 * 24 * 3600)
@@ -95,3 +99,8 @@ def alert_portrait(alert: str) -> str:
 def reference_portrait(watch_list: str, subject: str) -> str:
     """Where the portrait of a reference lies."""
     return key("reference", watch_list, subject)
+
+
+def alerts_of(deployment: str) -> str:
+    """The subject of all alerts of a deployment."""
+    return f"{ROOT}.alert.{deployment}.*"

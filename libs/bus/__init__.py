@@ -1,7 +1,7 @@
 """The bus: the only part of Watchline that knows NATS."""
 
-from libs.bus.connection import AskError, Bus, connect
+from libs.bus.connection import AskError, Bus, Endpoint, connect
 from libs.bus.inbox import Delivery, Inbox
 from libs.bus.records import Conflict, Mirror, Records
 
-__all__ = ["AskError", "Bus", "Conflict", "Delivery", "Inbox", "Mirror", "Records", "connect"]
+__all__ = ["AskError", "Bus", "Conflict", "Delivery", "Endpoint", "Inbox", "Mirror", "Records", "connect"]

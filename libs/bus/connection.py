@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import nats
 import nats.errors
@@ -15,6 +16,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import (
+    ConsumerConfig,
+    DeliverPolicy,
     DiscardPolicy,
     KeyValueConfig,
     ObjectStoreConfig,
@@ -31,6 +34,7 @@ from nats.micro.service import EndpointConfig, ServiceConfig
 from libs.errors import PermanentError, TransientError, UserError
 from libs.log import Log, describe_bug
 from libs.settings import NatsSettings
+from libs.waiting import unless
 from proto import codec, subjects
 from proto.messages import DeadLetter, Message
 
@@ -44,8 +48,18 @@ ERROR_HEADER = "Nats-Service-Error"
 SERVICE_VERSION = "1.0.0"
 RECONNECT_WAIT_S = 0.25
 """Pause between two tries to reconnect: a restarted server is found within a quarter of a second."""
+PRESENCE_POLL_S = 0.05
+"""How often a program that is not there yet is looked for."""
 PENDING_ASKS = 1024
 """Asks that may wait in an answering program. Cameras keep two each in flight, so this is 512 cameras a replica."""
+
+
+@dataclass(frozen=True)
+class Endpoint(Generic[M]):
+    """What an endpoint of a micro service reads, and how it answers."""
+
+    reads: type[M]
+    answer: Answer[M]
 
 
 class AskError(PermanentError):
@@ -148,7 +162,8 @@ class Bus:
                     )
                 )
             await self._js.create_object_store(
-                subjects.PORTRAITS, config=ObjectStoreConfig(bucket=subjects.PORTRAITS, replicas=self.settings.replicas)
+                subjects.PORTRAITS,
+                config=ObjectStoreConfig(bucket=subjects.PORTRAITS, replicas=self.settings.replicas),
             )
 
     @property
@@ -199,6 +214,42 @@ class Bus:
         """Publishes a dead letter. Raises `TransientError` like `publish`."""
         await self.publish(letter, trace)
 
+    async def follow(self, stream: subjects.Stream, subject: str, kind: type[R]) -> AsyncIterator[R]:
+        """Every message of a stream on `subject` (which may hold wildcards), from the first on, then each new one.
+
+        Goes on over reconnections. What is no such message is passed over.
+        """
+        start = 1
+        while True:
+            back, arrived = self._back, asyncio.Queue[Msg]()
+            try:
+                async with self._reading(stream, subject, start, arrived):
+                    while (message := await unless(back, arrived.get())) is not None:
+                        start = message.metadata.sequence.stream + 1
+                        with suppress(codec.DecodeError):
+                            yield codec.decode(kind, message.data, message.headers)
+            except TransientError:
+                await asyncio.sleep(RECONNECT_WAIT_S)
+
+    @asynccontextmanager
+    async def _reading(
+        self, stream: subjects.Stream, subject: str, start: int, arrived: asyncio.Queue[Msg]
+    ) -> AsyncIterator[None]:
+        """Puts what the stream holds from sequence `start` on into `arrived`, in order, while the block runs."""
+        with as_transient(f"{stream.name} could not be followed"):
+            reader = await self._js.subscribe(
+                subject,
+                stream=stream.name,
+                cb=arrived.put,
+                ordered_consumer=True,
+                config=ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=start),
+            )
+        try:
+            yield
+        finally:
+            with suppress(nats.errors.Error):
+                await reader.unsubscribe()
+
     # -- asking and answering
 
     async def ask(self, subject: str, message: Message, expected: type[R], timeout_s: float | None = None) -> R:
@@ -219,9 +270,7 @@ class Bus:
         return codec.decode(expected, reply.data, reply.headers)
 
     @asynccontextmanager
-    async def answering(
-        self, subject: str, reads: type[M], answer: Answer[M], concurrency: int
-    ) -> AsyncIterator[None]:
+    async def answering(self, subject: str, reads: type[M], answer: Answer[M], concurrency: int) -> AsyncIterator[None]:
         """Answers asks on `subject` while the block runs, `concurrency` at a time, sharing them with its replicas."""
         desk = _Desk(self, subject, reads, answer, concurrency)
         subscription = await self._nc.subscribe(
@@ -236,16 +285,15 @@ class Bus:
 
     @asynccontextmanager
     async def micro_service(
-        self, name: str, prefix: str, endpoints: dict[str, tuple[type[Message], Answer[Message]]]
+        self, name: str, prefix: str, endpoints: Mapping[str, Endpoint[Any]]
     ) -> AsyncIterator[None]:
         """Serves `endpoints` under `prefix` as a NATS micro service (`nats micro list` finds it) while the block runs."""
         service = await add_service(self._nc, ServiceConfig(name=name, version=SERVICE_VERSION))
-        for endpoint, (reads, answer) in endpoints.items():
-            desk = _Desk(self, f"{prefix}.{endpoint}", reads, answer, concurrency=1)
+        for name_of, endpoint in endpoints.items():
+            subject = f"{prefix}.{name_of}"
+            desk = _Desk(self, subject, endpoint.reads, endpoint.answer, concurrency=1)
             await service.add_endpoint(
-                EndpointConfig(
-                    name=endpoint, subject=f"{prefix}.{endpoint}", queue_group=name, handler=desk.take_request
-                )
+                EndpointConfig(name=name_of, subject=subject, queue_group=name, handler=desk.take_request)
             )
         await self._nc.flush()
         try:
@@ -253,6 +301,25 @@ class Bus:
         finally:
             with suppress(nats.errors.Error):
                 await service.stop()
+
+    @asynccontextmanager
+    async def present(self) -> AsyncIterator[None]:
+        """Makes this program known as a NATS service of its name while the block runs: it is ready for work."""
+        async with self.micro_service(self.name, "", {}):
+            yield
+
+    async def until_present(self, names: Iterable[str]) -> None:
+        """Returns when each of the programs has made itself known."""
+        for name in names:
+            while not await self._is_present(name):
+                await asyncio.sleep(PRESENCE_POLL_S)
+
+    async def _is_present(self, name: str) -> bool:
+        try:
+            await self._nc.request(f"$SRV.PING.{name}", timeout=self.settings.ask_timeout_s)
+        except (nats.errors.NoRespondersError, nats.errors.TimeoutError, asyncio.TimeoutError):
+            return False
+        return True
 
     # -- for the modules beside this one
 
@@ -370,8 +437,6 @@ def dead_letter(
         deliveries=deliveries,
         at=time.time(),
     )
-
-
 
 
 def _refusal(code: str, reason: str) -> dict[str, str]:

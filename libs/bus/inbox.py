@@ -19,6 +19,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 
 from libs.bus.connection import RECONNECT_WAIT_S, Bus, as_transient
 from libs.errors import TransientError
+from libs.waiting import any_of
 from proto.subjects import Stream
 
 REQUEST_EXPIRES_S = 5.0
@@ -185,14 +186,9 @@ class Inbox:
 
     async def _something_happened(self) -> bool:
         """Waits for a settled delivery or a status; false after a silence or when the server came back."""
-        heard = asyncio.create_task(self._heard.wait())
-        back = asyncio.create_task(self.bus.reconnected.wait())
-        try:
-            await asyncio.wait({heard, back}, timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
-            fresh = heard.done() and not back.done()
-        finally:
-            heard.cancel()
-            back.cancel()
+        back = self.bus.reconnected
+        heard = await any_of(self._heard.wait(), back.wait(), timeout_s=SILENCE_S)
+        fresh = heard and not back.is_set()
         self._heard.clear()
         return fresh
 

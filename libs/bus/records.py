@@ -13,6 +13,7 @@ from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
 
 from libs.bus.connection import RECONNECT_WAIT_S, Bus, as_transient, dead_letter
 from libs.errors import TransientError
+from libs.waiting import unless
 from proto import codec
 from proto.messages import Message
 from proto.subjects import Bucket
@@ -145,27 +146,22 @@ class Mirror(Generic[M]):
                 await asyncio.sleep(RECONNECT_WAIT_S)
 
     async def _follow_until_reconnection(self) -> None:
-        back = asyncio.create_task(self._bus.reconnected.wait())
+        back = self._bus.reconnected
         with as_transient(f"{self._bucket.name} could not be followed"):
             store = await self._bus.jetstream.key_value(self._bucket.name)
             watcher = await store.watchall()
-        fresh: dict[str, M] | None = {}
+        updates = watcher._updates  # noqa: SLF001  its public call polls, and cannot tell the first marker from an end
         try:
-            while not back.done():
-                update = asyncio.create_task(watcher._updates.get())  # noqa: SLF001  its public call polls
-                await asyncio.wait({update, back}, return_when=asyncio.FIRST_COMPLETED)
-                if not update.done():
-                    update.cancel()
-                    return
-                entry = update.result()
-                if entry is None and fresh is not None:
-                    self._records, fresh = fresh, None
-                    self._filled.set()
-                    self._change.set()
-                elif isinstance(entry, KeyValue.Entry):
-                    await self._take(self._records if fresh is None else fresh, entry)
+            fresh: dict[str, M] = {}
+            while isinstance(entry := await unless(back, updates.get()), KeyValue.Entry):
+                await self._take(fresh, entry)
+            if not back.is_set():
+                self._records = fresh
+                self._filled.set()
+                self._change.set()
+            while isinstance(entry := await unless(back, updates.get()), KeyValue.Entry):
+                await self._take(self._records, entry)
         finally:
-            back.cancel()
             with suppress(nats.errors.Error):
                 await watcher.stop()  # type: ignore[no-untyped-call]  # the client's
 

@@ -21,7 +21,6 @@ from services.detect.settings import DetectSettings
 from services.detect.yunet import Faces, YuNet
 
 
-
 class Detector:
     """Finds the faces in the JPEGs of several asks at once; runs in the threads of a batcher."""
 

@@ -102,6 +102,11 @@ class Reader:
         self._thread = Thread(target=self._run, name="reader", daemon=True)
 
     @property
+    def live(self) -> bool:
+        """Whether frames for which nobody is ready are replaced by newer ones."""
+        return self._policy is Policy.LIVE
+
+    @property
     def source(self) -> Source:
         """The open source: its name, size, duration, and its `damage` after the last frame."""
         if self._source is None:

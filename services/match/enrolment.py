@@ -20,7 +20,7 @@ from libs.gallery import Gallery, Reference
 from libs.geometry import Floats, Image, align
 from libs.images import decode_rgb, encode_jpeg
 from libs.portrait import encode_portrait, portrait_box
-from libs.quality import chip_quality, geometry_quality, unified_quality
+from libs.quality import chip_quality, geometry_quality, unify
 from proto import subjects
 from proto.messages import (
     Detections,
@@ -109,13 +109,20 @@ class Enrolment:
 
     def _check(self, quality: Quality) -> None:
         required = (
-            ("inter_eye_distance_px", quality.inter_eye_distance_px, self._settings.min_inter_eye_distance_px),
+            (
+                "inter_eye_distance_px",
+                quality.inter_eye_distance_px,
+                self._settings.min_inter_eye_distance_px,
+            ),
             ("quality", quality.unified, self._settings.min_quality),
         )
         for component, measured, least in required:
             if measured < least:
                 raise QualityError(
-                    f"{component} is {measured:.3g}, a reference needs {least:.3g}", component, measured, least
+                    f"{component} is {measured:.3g}, a reference needs {least:.3g}",
+                    component,
+                    measured,
+                    least,
                 )
 
     async def _template(self, chip: Image) -> Floats:
@@ -153,7 +160,7 @@ def _detector_jpeg(image: Image, width_px: int) -> bytes:
 def _cut(image: Image, found: Detections) -> Face:
     landmarks, box = found.landmarks[0], found.boxes[0]
     chip = align(image, landmarks)
-    quality = unified_quality(geometry_quality(found.landmarks, found.detect_scores), 0, chip_quality(chip))
+    quality = unify(geometry_quality(found.landmarks, found.detect_scores), 0, chip_quality(chip))
     height, width = image.shape[:2]
     x0, y0, x1, y1 = (round(side) for side in portrait_box(tuple(box.tolist())))
     region = image[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 
 from libs import metrics
 from libs.actor import Stage
-from libs.bus import Bus, Mirror
+from libs.bus import Bus, Endpoint, Mirror
 from libs.errors import PermanentError
 from libs.gallery import Gallery, GallerySettings, open_gallery
 from libs.service import Host
@@ -20,7 +20,6 @@ from proto.messages import (
     Candidate,
     Candidates,
     EnrolRequest,
-    Message,
     Probe,
     RemoveReply,
     RemoveRequest,
@@ -136,12 +135,12 @@ async def match(host: Host) -> AsyncIterator[None]:
             matcher = Matcher(gallery, mirror, settings)
             lists = WatchLists(gallery, host.bus)
             enrolment = Enrolment(host.bus, gallery, settings.template_version, load(EnrolmentSettings))
-            endpoints: dict[str, tuple[type[Message], Callable[..., object]]] = {
-                "create": (WatchListRequest, lists.create),
-                "count": (WatchListRequest, lists.count),
-                "drop": (WatchListRequest, lists.drop),
-                "remove": (RemoveRequest, lists.remove),
-                "enrol": (EnrolRequest, enrolment.enrol),
+            endpoints: dict[str, Endpoint[Any]] = {
+                "create": Endpoint(WatchListRequest, lists.create),
+                "count": Endpoint(WatchListRequest, lists.count),
+                "drop": Endpoint(WatchListRequest, lists.drop),
+                "remove": Endpoint(RemoveRequest, lists.remove),
+                "enrol": Endpoint(EnrolRequest, enrolment.enrol),
             }
             async with (
                 host.actor(Stage("match", subjects.PROBES, Probe, matcher.search)),

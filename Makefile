@@ -1,0 +1,53 @@
+# Watchline: `make demo` shows it, `make test` checks it. Both make the virtual environment they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# An NVIDIA driver chooses the GPU build of onnxruntime.
+EXTRA ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+.PHONY: help demo test lint types layers fix clean
+.DEFAULT_GOAL := help
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+
+demo: $(VENV)/installed  ## three recorded cameras through the whole pipeline, with a report
+	@$(BIN)/watchline demo $(DEMO_ARGS)
+
+test: $(VENV)/installed-dev lint types layers  ## lint, types, layers, and every test
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+layers: $(VENV)/installed-dev
+	$(BIN)/lint-imports
+
+fix: $(VENV)/installed-dev  ## formats the code and mends what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## removes the environment and what runs have left
+	rm -rf $(VENV) .watchline .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Watchline needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements/build.txt requirements/$(EXTRA).txt pyproject.toml | $(BIN)/python
+	@echo "installing Watchline ($(EXTRA))"
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt -r requirements/$(EXTRA).txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/installed-dev: requirements/dev.txt $(VENV)/installed
+	@echo "installing the development tools"
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,12 @@
+"""The command `watchline`."""
+
+from __future__ import annotations
+
+import sys
+
+from services.cli.app import run
+
+main = run
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""The commands and their options. What they do stands in the modules they call."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.markup import escape
+
+from libs import log
+from libs.assets import load_catalogue
+from libs.errors import TransientError, UserError
+from libs.service import main as serve
+from libs.settings import LogSettings
+from services.cli import console
+from services.cli import demo as demo_parts
+from services.cli.replay import DEFAULT_THRESHOLD, Outcome, Replay, ReplayOptions
+from services.cli.report import write_report
+from services.cli.stack import SERVICES, StackOptions, open_stack
+from services.cli.supervisor import first_error
+from services.cli.up import load_config, run_up
+
+T = TypeVar("T")
+
+MODELS = ("yunet-2023mar", "sface-2021dec")
+INTERRUPTED = 130
+"""128 + SIGINT, as shells say it."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Live facial recognition against watch lists: cameras in, alerts out.\n\n"
+    "Start with `watchline demo`; then try `watchline replay` on footage of your own.",
+)
+assets_app = typer.Typer(no_args_is_help=True, help="Models and demo media, fetched by hash.")
+app.add_typer(assets_app, name="assets")
+
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file, as JSON.")]
+DataOption = Annotated[
+    Path, typer.Option("--data-dir", help="Where the bus, the gallery, the logs and the report are kept.")
+]
+ThresholdOption = Annotated[
+    float,
+    typer.Option(
+        min=-1.0,
+        max=1.0,
+        help="Comparison score at or over which a track raises an alert. Higher: fewer false alerts, more misses.",
+    ),
+]
+RealtimeOption = Annotated[
+    bool,
+    typer.Option(
+        "--realtime", help="Pace files like live cameras, which drop frames they have no time for (they are counted)."
+    ),
+]
+
+
+@app.command()
+def demo(json_out: JsonOption = None, data_dir: DataOption = Path(".watchline/demo")) -> None:
+    """Three recorded cameras, one reference photograph, and a report with pictures. Takes a minute.
+
+    One camera shows the person of the photograph and must raise exactly one alert; the others show someone who is on
+    no list, and nobody; they must raise none.
+    """
+    store = console.fetch_assets((*MODELS, *demo_parts.ASSETS))
+    with demo_parts.demo_options(store) as options:
+        outcome = _replay(options, data_dir)
+    _tell(outcome, data_dir, json_out)
+    if not demo_parts.is_as_expected(outcome):
+        raise UserError("the demo did not raise the one alert it must", f"see the logs in {data_dir / 'logs'}", 1)
+
+
+@app.command()
+def replay(
+    references: Annotated[Path, typer.Option(help="Folder with one image, or one folder of images, for each subject.")],
+    source: Annotated[
+        list[str],
+        typer.Option(
+            help="A camera as NAME=LOCATION; give it once a camera. The location is a video file, an image, a folder "
+            "of images, or an http(s) or rtsp(s) URL."
+        ),
+    ],
+    threshold: ThresholdOption = DEFAULT_THRESHOLD,
+    realtime: RealtimeOption = False,
+    json_out: JsonOption = None,
+    data_dir: DataOption = Path(".watchline/replay"),
+) -> None:
+    """Your own footage against your own reference images. Lossless and repeatable unless `--realtime`.
+
+    Example: `watchline replay --references people/ --source door=door.mp4 --source yard=rtsp://10.0.0.7/live`
+    """
+    options = ReplayOptions(references, parse_sources(source), threshold, realtime=realtime)
+    console.fetch_assets(MODELS)
+    _tell(_replay(options, data_dir), data_dir, json_out)
+
+
+@app.command()
+def up(
+    config: Annotated[Path, typer.Option(help="The settings of this machine.")] = Path("watchline.toml"),
+) -> None:
+    """Watchline on this machine, with the cameras, lists and deployment of a `watchline.toml`, until Ctrl-C.
+
+    `docs/watchline.toml` is an example with every setting explained.
+    """
+    settings = load_config(config)
+    console.fetch_assets(MODELS)
+    _until_done(run_up(settings))
+
+
+@app.command("run")
+def run_service(
+    service: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")],
+) -> None:
+    """One service in the foreground: what a container runs. Settings come from the environment.
+
+    `WATCHLINE_NATS_URL` says where the bus is, `WATCHLINE_QDRANT_URL` where Qdrant is (for `match`),
+    `WATCHLINE_HEALTH_PORT` where to serve `/healthz`, `/readyz` and `/metrics`.
+    """
+    if service not in SERVICES:
+        raise UserError(f"there is no service {service!r}", f"choose one of {', '.join(SERVICES)}")
+    module = importlib.import_module(f"services.{service}.service")
+    sys.exit(serve(service, getattr(module, service)))
+
+
+@assets_app.command("fetch")
+def fetch() -> None:
+    """Fetches every model and demo file that is not here yet, and checks its hash."""
+    names = list(load_catalogue().assets)
+    store = console.fetch_assets(names)
+    for name in names:
+        console.print_written(name, store.path(name))
+
+
+def run() -> int:
+    """The exit code of the command line: no traceback ever reaches a person who made a mistake.
+
+    0 done; 1 it ran, and something in it failed; 2 the arguments or settings are wrong; 3 no NATS server; 4 a program
+    did not start; 130 interrupted.
+    """
+    try:
+        app(standalone_mode=False)
+    except UserError as error:
+        console.err.print(f"[red]watchline:[/] {escape(str(error))}", soft_wrap=True)
+        return error.exit_code
+    except TransientError as error:
+        console.err.print(f"[red]watchline:[/] {escape(error.reason)}", soft_wrap=True)
+        return 1
+    except typer.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, asyncio.CancelledError, typer.Abort):
+        console.err.print("stopped")
+        return INTERRUPTED
+    return 0
+
+
+def parse_sources(sources: list[str]) -> dict[str, str]:
+    """The cameras by name from `NAME=LOCATION` arguments.
+
+    Raises:
+        UserError: one has no name or a bad one, comes twice, or is a file that is not there.
+    """
+    cameras: dict[str, str] = {}
+    for text in sources:
+        name, equals, location = text.partition("=")
+        if not equals or not location:
+            raise UserError(f"--source {text} has no name", "write NAME=LOCATION, for example door=door.mp4")
+        if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or len(name) > 64:
+            raise UserError(f"{name!r} cannot name a camera", "use letters, digits, - and _, at most 64")
+        if name in cameras:
+            raise UserError(f"two sources are named {name}", "give each camera a name of its own")
+        if "://" not in location and not Path(location).exists():
+            raise UserError(f"{location} does not exist", "check the path of the source")
+        cameras[name] = location if "://" in location else str(Path(location).resolve())
+    return cameras
+
+
+def _replay(options: ReplayOptions, data_dir: Path) -> Outcome:
+    async def on_a_stack() -> Outcome:
+        with console.replay_bars() as bars:
+            stack_options = StackOptions(data_dir, on_event=console.print_event)
+            async with open_stack(stack_options, log.configure(LogSettings(level="error"), "watchline")) as stack:
+                return await Replay(stack.bus, options, bars.show).run()
+
+    return _until_done(on_a_stack())
+
+
+def _tell(outcome: Outcome, data_dir: Path, json_out: Path | None) -> None:
+    console.print_outcome(outcome)
+    console.print_written("report", write_report(outcome, data_dir / "report.html"))
+    if json_out is not None:
+        json_out.write_text(json.dumps(outcome.as_json(), indent=2) + "\n")
+        console.print_written("figures", json_out)
+    failed = [name for name, camera in outcome.cameras.items() if camera.state == "failed"]
+    if failed or outcome.lost:
+        raise typer.Exit(1)
+
+
+def _until_done(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` comes to; SIGINT and SIGTERM end it once, in order, and further ones change nothing."""
+
+    async def interruptible() -> T:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _cancel_once(task))
+        return await task
+
+    try:
+        return asyncio.run(interruptible())
+    except BaseExceptionGroup as group:
+        raise first_error(group) from None
+
+
+def _cancel_once(task: asyncio.Future[Any]) -> Callable[[], None]:
+    """Cancels `task` the first time it is called: the clean-up that follows is not to be cut short."""
+    remaining = [task]
+
+    def cancel() -> None:
+        if remaining:
+            remaining.pop().cancel()
+
+    return cancel
