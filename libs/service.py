@@ -8,6 +8,7 @@ hand back the rest, close the bus.
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -51,6 +52,7 @@ Program = Callable[[Host], AbstractAsyncContextManager[None]]
 
 def main(name: str, program: Program) -> int:
     """The exit code of `program` run as a process: 0 after SIGTERM or SIGINT, else what its `UserError` says."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold faces and templates
     try:
         logger = log.configure(load(LogSettings), name)
         asyncio.run(_run(name, program, logger))

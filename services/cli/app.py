@@ -21,7 +21,7 @@ from libs.service import main as serve
 from libs.settings import LogSettings
 from services.cli import console
 from services.cli import demo as demo_parts
-from services.cli.replay import DEFAULT_THRESHOLD, Outcome, Replay, ReplayOptions
+from services.cli.replay import COOLDOWN_S, DEFAULT_THRESHOLD, Outcome, Replay, ReplayOptions
 from services.cli.report import write_report
 from services.cli.stack import SERVICES, StackOptions, open_stack
 from services.cli.supervisor import first_error
@@ -90,6 +90,9 @@ def replay(
         ),
     ],
     threshold: ThresholdOption = DEFAULT_THRESHOLD,
+    cooldown: Annotated[
+        float, typer.Option(min=0, help="Shortest time in seconds between two alerts for one subject at one camera.")
+    ] = COOLDOWN_S,
     realtime: RealtimeOption = False,
     json_out: JsonOption = None,
     data_dir: DataOption = Path(".watchline/replay"),
@@ -98,7 +101,7 @@ def replay(
 
     Example: `watchline replay --references people/ --source door=door.mp4 --source yard=rtsp://10.0.0.7/live`
     """
-    options = ReplayOptions(references, parse_sources(source), threshold, realtime=realtime)
+    options = ReplayOptions(references, parse_sources(source), threshold, cooldown, realtime)
     console.fetch_assets(MODELS)
     _tell(_replay(options, data_dir), data_dir, json_out)
 

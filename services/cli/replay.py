@@ -134,7 +134,7 @@ class Replay:
         self._progress = Progress(cameras={name: CameraCount() for name in options.sources})
         self._id = f"replay-{int(time.time()):x}{secrets.token_hex(2)}"
         self._heard = time.monotonic()
-        self._raised = 0
+        self._tracks: dict[str, TrackState] = {}
 
     async def run(self) -> Outcome:
         """Enrols, runs the cameras to their end, and cleans up.
@@ -213,7 +213,7 @@ class Replay:
             try:
                 while not self._is_over():
                     await any_of(statuses.changed(), tracks.changed(), timeout_s=1.0)
-                    self._update(statuses.all().values(), tracks.all().values())
+                    self._update(statuses.all().values(), tracks.all())
             finally:
                 for listener in listeners:
                     listener.cancel()
@@ -230,25 +230,32 @@ class Replay:
             if letter.at >= since:
                 self._progress.dead.append(letter)
 
-    def _update(self, statuses: Iterable[CameraStatus], tracks: Iterable[TrackState]) -> None:
+    def _update(self, statuses: Iterable[CameraStatus], tracks: Mapping[str, TrackState]) -> None:
         before = (dict(self._progress.cameras), self._progress.answered)
-        ours = [track for track in tracks if track.deployment == self._id]
+        self._remember(tracks)
         for status in statuses:
             if status.deployment == self._id:
-                seen = [track for track in ours if track.camera == status.camera]
+                seen = [track for track in self._tracks.values() if track.camera == status.camera]
                 self._progress.cameras[status.camera] = _count(status, seen)
-        self._progress.answered = sum(len(track.samples) for track in ours)
-        self._raised = sum(len(track.raised) for track in ours)
+        self._progress.answered = sum(len(track.samples) for track in self._tracks.values())
         if (self._progress.cameras, self._progress.answered) != before:
             self._heard = time.monotonic()
             self._on_progress(self._progress)
+
+    def _remember(self, tracks: Mapping[str, TrackState]) -> None:
+        """Keeps the fullest state of each track: the bucket forgets when its server restarts."""
+        for key, track in tracks.items():
+            known = self._tracks.get(key)
+            if track.deployment == self._id and (known is None or len(track.samples) >= len(known.samples)):
+                self._tracks[key] = track
 
     def _is_over(self) -> bool:
         """Whether every camera has ended and every sample has been answered, or is not going to be."""
         cameras = self._progress.cameras.values()
         if not all(camera.state in ("ended", "failed") for camera in cameras):
             return False
-        complete = self._unanswered() <= 0 and len(self._progress.alerts) >= self._raised
+        raised = sum(len(track.raised) for track in self._tracks.values())
+        complete = self._unanswered() <= 0 and len(self._progress.alerts) >= raised
         return complete or time.monotonic() - self._heard > STALL_S
 
     def _unanswered(self) -> int:

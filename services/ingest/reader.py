@@ -95,6 +95,7 @@ class Reader:
         self._waiting: deque[Frame] = deque()
         self._room = Condition()
         self._stop = Event()
+        self._awaited = False
         self._ended = False
         self._failure: BaseException | None = None
         self._news = asyncio.Event()
@@ -143,6 +144,7 @@ class Reader:
                     return self._waiting.popleft()
                 if self._ended:
                     break
+                self._awaited = True
             await self._next_news()
         if self._failure is not None:
             raise self._failure
@@ -203,9 +205,12 @@ class Reader:
                 self._waiting.clear()
             while len(self._waiting) >= self._options.prefetch and not self._stop.is_set():
                 self._room.wait()
-            if not self._stop.is_set():
-                self._waiting.append(frame)
-        self._tell(self._news)
+            if self._stop.is_set():
+                return
+            self._waiting.append(frame)
+            awaited, self._awaited = self._awaited, False
+        if awaited:  # waking the loop costs more than the rest of the handover
+            self._tell(self._news)
 
     def _tell(self, *events: asyncio.Event) -> None:
         with suppress(RuntimeError):  # the loop was closed under a thread that was given up

@@ -23,7 +23,7 @@ from libs.quality import geometry_quality
 from proto import codec, subjects
 from proto.messages import Detections, DetectRequest, Message, Sample
 from proto.records import CameraStatus, DeploymentRecord
-from services.ingest.best_shot_stub import BestShot, BestShotSettings
+from services.ingest.best_shot import BestShot, BestShotSettings
 from services.ingest.frame import Frame
 from services.ingest.reader import Reader
 from services.ingest.samples import Place, Shot, cut_shots, to_sample

@@ -1,0 +1,61 @@
+"""Services die in the middle of a lossless replay, and nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.e2e.conftest import figures
+
+
+@pytest.fixture(scope="module")
+def undisturbed(request, tmp_path_factory, references, visits):
+    """The outcome of the clip of six visits when nothing dies."""
+    from tests.e2e.conftest import Watchline
+
+    command = Watchline(tmp_path_factory.mktemp("undisturbed"))
+    done = command.run(*replay(references, visits))
+    assert done.returncode == 0, done.stderr
+    return figures(command.folder / "out.json")
+
+
+def replay(references, visits):
+    return ("replay", "--references", references, "--source", f"door={visits}", "--cooldown", "2", "--json", "out.json",
+            "--data-dir", "data")  # fmt: skip
+
+
+def test_each_of_six_visits_raises_one_alert(undisturbed):
+    assert undisturbed["cameras"]["door"]["alerts"] == 6
+    assert len(undisturbed["alerts"]) == 6
+
+
+@pytest.mark.parametrize("service", ["embed", "match", "alert", "detect"])
+def test_a_killed_service_changes_no_alert(watchline, references, visits, undisturbed, service):
+    process = watchline.start(*replay(references, visits))
+    watchline.until('"outcome": "done"', watchline.folder / "data" / "logs" / "alert.log", process)
+
+    (victim,) = watchline.processes(f"services.{service}")
+    victim.send_signal(signal.SIGKILL)
+    _, err = process.communicate(timeout=100)
+
+    assert f"{service} died with code -9; restarting" in err
+    assert process.returncode == 0, err
+    assert figures(watchline.folder / "out.json") == undisturbed
+
+
+def test_a_bus_that_goes_and_comes_back_is_joined_again(watchline, references, visits):
+    process = watchline.start(*replay(references, visits))
+    watchline.until('"outcome": "done"', watchline.folder / "data" / "logs" / "alert.log", process)
+
+    (bus,) = watchline.processes("nats-server")
+    bus.send_signal(signal.SIGKILL)
+    _, err = process.communicate(timeout=100)
+
+    outcome = figures(watchline.folder / "out.json")
+    assert "nats-server died with code -9; restarting" in err
+    assert outcome["cameras"]["door"]["state"] == "ended"
+    assert outcome["cameras"]["door"]["frames"] == 540
+    times = [alert["time_s"] for alert in outcome["alerts"]]
+    assert max(times) > 15  # the last visits, long after the bus came back, were noticed
+    assert len(set(times)) == len(times)
