@@ -419,7 +419,7 @@ def test_a_stream_that_falls_silent_raises_in_time(tmp_path, http_server):
         with pytest.raises(SourceError, match=r"no answer in 0\.5 s") as caught:
             deque(source, maxlen=0)
     assert caught.value.transient
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
 
 
 def test_nothing_listening_is_worth_another_try():
@@ -469,14 +469,19 @@ class Camera:
 @pytest.fixture
 def camera(tmp_path):
     """An RTSP camera that shows eight seconds, then hangs up."""
+    if not Path(SYSTEM_PYTHON).exists():
+        do_without_rtsp(f"there is no {SYSTEM_PYTHON}")
     camera = Camera(make_clip(tmp_path / "camera.mp4", 200))
     if not camera.port:
-        reason = f"the RTSP server does not start ({camera.stop().strip().splitlines()[-1:]}): {RTSP_PACKAGES}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        do_without_rtsp(camera.stop().strip().rpartition("\n")[2])
     yield camera
     camera.stop()
+
+
+def do_without_rtsp(reason):
+    """Skips the test on a laptop; fails it in CI, where the server has to be."""
+    outcome = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+    outcome(f"the RTSP server does not start ({reason}): {RTSP_PACKAGES}")
 
 
 def test_a_camera_over_rtsp_is_live(camera):
@@ -513,7 +518,7 @@ async def test_a_reader_of_a_silent_camera_is_closed_at_once(camera):
         await reader.next()
         camera.process.send_signal(signal.SIGSTOP)
         closing = time.monotonic()
-    assert time.monotonic() - closing < 4
+    assert time.monotonic() - closing < 4.5  # its read would take 5
     camera.process.kill()  # frees the thread that was left behind
     await asyncio.to_thread(reader._thread.join, 10)
     assert not reader._thread.is_alive()

@@ -172,7 +172,7 @@ async def test_closing_ends_a_reader_that_waits_for_room():
 async def test_closing_ends_a_reader_that_waits_for_its_time():
     source = FakeSource([0.0, 3600.0])
     reader = Reader(lambda: source, ReaderOptions(realtime=True))  # the real clock
-    async with asyncio.timeout(1), reader:
+    async with asyncio.timeout(10), reader:
         await reader.next()
     assert source.closed.is_set()
     assert not reader._thread.is_alive()
@@ -189,7 +189,7 @@ async def test_closing_does_not_wait_for_a_source_that_is_stuck(monkeypatch):
 
     source = Stuck()
     reader = Reader(lambda: source)
-    async with asyncio.timeout(1), reader:
+    async with asyncio.timeout(10), reader:
         pass
     assert not source.closed.is_set()
     stuck.set()
