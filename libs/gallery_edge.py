@@ -94,12 +94,13 @@ class EdgeGallery:
         """See `Gallery.enrol`."""
         checked = checked_references(references, self._settings)
         async with self._changes:
-            stale = await self._run(self._begin_enrolment, watch_list)
+            unfinished = await self._run(self._begin_enrolment, watch_list)
+            replaced = False
             for start in range(0, len(checked), REFERENCES_A_STEP):
-                stale |= await self._run(self._store, watch_list, checked[start : start + REFERENCES_A_STEP])
+                replaced |= await self._run(self._store, watch_list, checked[start : start + REFERENCES_A_STEP])
             await self._run(self._shard(watch_list).flush)
             indexed, unindexed = await self._run(self._index_state, watch_list)
-            if (stale and indexed) or unindexed > self._settings.exact_up_to:
+            if unfinished or (replaced and indexed) or unindexed > self._settings.exact_up_to:
                 await self._rewrite(watch_list, indexed + unindexed)
             await self._run(self._finish_change, watch_list)
 

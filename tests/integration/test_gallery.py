@@ -335,7 +335,7 @@ def killed_while_enrolling(directory, first, lines):
 
 async def test_what_was_enrolled_survives_kill_9_and_what_was_removed_stays_away(edge):
     enrolled, removed = set(), set()
-    for life, lines in enumerate((5, 12, 31)):
+    for life, lines in enumerate((5, 12, 21)):
         said = killed_while_enrolling(edge.directory, 1000 * life, lines)
         enrolled |= {subject for verb, subject in said if verb == "enrolled"}
         removed |= {subject for verb, subject in said if verb == "removed"}
@@ -482,8 +482,8 @@ async def test_what_a_crash_left_half_done_is_finished_when_the_directory_is_ope
 
 
 async def test_a_large_list_is_indexed_while_searches_go_on_and_still_forgets(edge):
-    settings = replace(edge, exact_up_to=2000, dimension=16)
-    templates = unit_templates(11_000, dimension=16)
+    settings = replace(edge, exact_up_to=1000, dimension=16)
+    templates = unit_templates(4000, dimension=16)
     probes = templates[:200] + unit_templates(200, seed=1, dimension=16) * np.float32(0.3)
     gallery = await filled(settings, templates[:1000])
     building = asyncio.create_task(gallery.enrol("wanted", one_each(templates)))
@@ -502,7 +502,44 @@ async def test_a_large_list_is_indexed_while_searches_go_on_and_still_forgets(ed
     assert not files_holding(edge.directory, templates[5])
     await gallery.enrol("wanted", [reference("s000006", 0, templates[5])])
     assert not files_holding(edge.directory, templates[6])
-    assert await gallery.count("wanted") == 10_999
+    assert await gallery.count("wanted") == 3999
+    await gallery.close()
+
+
+async def test_a_removal_cut_short_is_finished_by_asking_again(edge):
+    settings = replace(edge, exact_up_to=500, dimension=16)  # more than that is rewritten by another process
+    templates = unit_templates(1500, dimension=16)
+    gallery = await filled(settings, templates)
+    removing = asyncio.create_task(gallery.remove("wanted", "s000005"))
+    while not list(edge.directory.glob("*.building")):  # noqa: ASYNC110 - another process makes it
+        await asyncio.sleep(0)
+    removing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await removing
+    assert files_holding(edge.directory, templates[5])
+    assert await gallery.remove("wanted", "s000005") == 0
+    assert not files_holding(edge.directory, templates[5])
+    assert await gallery.count("wanted") == 1499
+    await gallery.close()
+
+
+async def test_a_removal_cut_short_by_death_is_finished_when_the_directory_is_opened(edge):
+    templates = unit_templates(300)
+    await (await filled(edge, templates)).close()
+    dying = """
+import asyncio, os, signal, sys
+from pathlib import Path
+import libs.gallery_edge as edge
+from libs.gallery import GallerySettings
+edge.rewrite_shard = lambda shard: os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(edge.EdgeGallery(GallerySettings("sface-1", 128, Path(sys.argv[1]))).remove("wanted", "s000005"))
+"""
+    ended = subprocess.run([sys.executable, "-c", dying, str(edge.directory)], check=False)  # noqa: ASYNC221
+    assert ended.returncode == -9
+    assert files_holding(edge.directory, templates[5])
+    gallery = open_gallery(edge)
+    assert not files_holding(edge.directory, templates[5])
+    assert await gallery.count("wanted") == 299
     await gallery.close()
 
 
