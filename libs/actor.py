@@ -124,19 +124,19 @@ class Actor(Generic[In]):
             message = codec.decode(self._stage.reads, delivery.data, delivery.headers)
             for caused in await self._stage.handle(message):
                 await self._bus.publish(caused, delivery.headers.get(codec.TRACE_HEADER, ""))
-            await delivery.ack()
-            return "done", ""
         except TransientError as error:
             await delivery.nak(error.delay_s)
             return "retry", error.reason
         except (PermanentError, codec.DecodeError) as error:
             return await self._bury(delivery, str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  this is the run loop: one message must not end it
             self._log.error("handler.bug", id=delivery.headers.get("Nats-Msg-Id", ""), **describe_bug(error))
             if delivery.deliveries >= self._settings.max_deliver:
                 return await self._bury(delivery, f"a bug: {type(error).__name__}")
             await delivery.nak(BACKOFF_S[min(delivery.deliveries, len(BACKOFF_S)) - 1])
             return "bug", type(error).__name__
+        await delivery.ack()
+        return "done", ""
 
     async def _bury(self, delivery: Delivery, reason: str) -> tuple[str, str]:
         """Dead-letters the message. If even that fails it is handed back, so that its death is not lost."""

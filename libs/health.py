@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -26,7 +26,7 @@ class Readiness:
 
 
 class _QuietHandler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the standard library's name
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the standard library's name
         """Probes come every few seconds; they are not news."""
 
 
@@ -44,12 +44,8 @@ def serve(settings: HealthSettings, readiness: Readiness, log: Log) -> Iterator[
         server = make_server(settings.host, settings.port, _pages(readiness), handler_class=_QuietHandler)
     except OSError as error:
         address = f"{settings.host}:{settings.port}"
-        raise UserError(
-            f"cannot serve health at {address} ({error.strerror})", "set WATCHLINE_HEALTH_PORT"
-        ) from None
-    thread = threading.Thread(
-        target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="health", daemon=True
-    )
+        raise UserError(f"cannot serve health at {address} ({error.strerror})", "set WATCHLINE_HEALTH_PORT") from None
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="health", daemon=True)
     thread.start()
     log.info("health", port=server.server_port)
     try:
@@ -63,13 +59,12 @@ def serve(settings: HealthSettings, readiness: Readiness, log: Log) -> Iterator[
 def _pages(readiness: Readiness) -> Callable[[dict[str, Any], StartResponse], Any]:
     metrics = make_wsgi_app()
 
-    def pages(environ: dict[str, Any], start: StartResponse) -> Any:
+    def pages(environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == "/metrics":
-            return metrics(environ, start)
-        status = {"/healthz": HTTPStatus.OK, "/readyz": _ready_status(readiness)}.get(
-            path, HTTPStatus.NOT_FOUND
-        )
+            page: Iterable[bytes] = metrics(environ, start)
+            return page
+        status = {"/healthz": HTTPStatus.OK, "/readyz": _ready_status(readiness)}.get(path, HTTPStatus.NOT_FOUND)
         start(f"{status.value} {status.phrase}", [("Content-Type", "text/plain")])
         return [f"{status.phrase}\n".encode()]
 

@@ -18,9 +18,7 @@ SEARCHES = Counter(
     "Probes searched, by deployment and whether anyone was listed",
     ["deployment", "outcome"],
 )
-ALERTS = Counter(
-    "watchline_alerts", "Alerts raised or withheld within the cool-down", ["deployment", "outcome"]
-)
+ALERTS = Counter("watchline_alerts", "Alerts raised or withheld within the cool-down", ["deployment", "outcome"])
 BATCH_SIZE = Histogram(
     "watchline_batch_size", "Items a model took at once", ["stage"], buckets=(1, 2, 4, 8, 16, 32, 64)
 )

@@ -23,7 +23,7 @@ def portrait_box(box: tuple[float, float, float, float]) -> tuple[float, float, 
 
 
 def encode_portrait(region: RgbImage) -> bytes:
-    """The portrait as JPEG: `region` (H, W, 3) RGB, made smaller where it is over `MAX_SIDE_PX`; empty for no pixels."""
+    """The portrait as JPEG: `region` (H, W, 3) RGB, shrunk where over `MAX_SIDE_PX`; empty for no pixels."""
     if region.size == 0:
         return b""
     scale = MAX_SIDE_PX / max(region.shape[:2])

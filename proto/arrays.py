@@ -60,13 +60,9 @@ def unpack_array(value: object) -> npt.NDArray[Any]:
         ValueError: not such a map, an unknown dtype, too large, or a length that does not fit the shape.
     """
     if not isinstance(value, Mapping):
-        raise ValueError("expected an array: a map of dtype, shape and data")
+        raise ValueError("expected an array: a map of dtype, shape and data")  # noqa: TRY004  pydantic reports it
     data, shape, dtype = value.get("data"), value.get("shape"), value.get("dtype")
-    if (
-        not isinstance(data, bytes)
-        or not isinstance(shape, list)
-        or dtype not in {"|u1", "<f4", "<f8", "<i4", "<i8"}
-    ):
+    if not isinstance(data, bytes) or not isinstance(shape, list) or dtype not in {"|u1", "<f4", "<f8", "<i4", "<i8"}:
         raise ValueError("expected an array: dtype u1, f4, f8, i4 or i8, a list as shape and bytes as data")
     if len(data) > MAX_ARRAY_BYTES or not all(type(n) is int and 0 <= n <= MAX_ARRAY_BYTES for n in shape):
         raise ValueError(f"an array may hold at most {MAX_ARRAY_BYTES} bytes")

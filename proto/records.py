@@ -48,6 +48,8 @@ class CameraRecord(Message):
     """A file, a folder of images, or an http(s) or rtsp URL. May hold a password: never logged."""
     realtime: bool = True
     """Paced like a live camera, which drops frames it has no time for; otherwise each frame waits for its turn."""
+    retries: int | None = Field(default=None, ge=0)
+    """How often in a row a source that breaks is opened again; without a number for ever."""
 
 
 class CameraStatus(Message):

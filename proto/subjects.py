@@ -28,12 +28,8 @@ class Stream:
     duplicate_window_s: float = 120.0
 
 
-SAMPLES = Stream(
-    "SAMPLES", (f"{ROOT}.sample.*",), "memory", "workqueue", 60, max_messages=2048, duplicate_window_s=60
-)
-PROBES = Stream(
-    "PROBES", (f"{ROOT}.probe.*",), "memory", "workqueue", 60, max_messages=8192, duplicate_window_s=60
-)
+SAMPLES = Stream("SAMPLES", (f"{ROOT}.sample.*",), "memory", "workqueue", 60, max_messages=2048, duplicate_window_s=60)
+PROBES = Stream("PROBES", (f"{ROOT}.probe.*",), "memory", "workqueue", 60, max_messages=8192, duplicate_window_s=60)
 CANDIDATES = Stream("CANDIDATES", (f"{ROOT}.candidates.*",), "memory", "workqueue", 600, max_messages=8192)
 ALERTS = Stream("ALERTS", (f"{ROOT}.alert.*.*",), "file", "limits", 24 * 3600)
 DEADLETTERS = Stream("DEADLETTERS", (f"{ROOT}.deadletter.*",), "file", "limits", 14 * 24 * 3600)

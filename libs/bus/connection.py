@@ -81,11 +81,11 @@ async def connect(settings: NatsSettings, name: str, log: Log) -> AsyncIterator[
         UserError: no server answers within `settings.wait_s`, or it refuses us.
     """
     bus = Bus(settings, name, log)
-    await bus._open()  # noqa: SLF001  the constructor cannot wait
+    await bus._open()
     try:
         yield bus
     finally:
-        await bus._close()  # noqa: SLF001
+        await bus._close()
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def as_transient(what: str) -> Iterator[None]:
     """Turns what NATS raises when a server is away, full or slow into `TransientError`."""
     try:
         yield
-    except (nats.errors.Error, nats.js.errors.Error, asyncio.TimeoutError, OSError) as error:
+    except (TimeoutError, nats.errors.Error, nats.js.errors.Error, OSError) as error:
         raise TransientError(f"{what}: {type(error).__name__}", delay_s=RECONNECT_WAIT_S) from error
 
 
@@ -287,7 +287,7 @@ class Bus:
     async def micro_service(
         self, name: str, prefix: str, endpoints: Mapping[str, Endpoint[Any]]
     ) -> AsyncIterator[None]:
-        """Serves `endpoints` under `prefix` as a NATS micro service (`nats micro list` finds it) while the block runs."""
+        """Serves `endpoints` under `prefix` as a NATS micro service (see `nats micro list`) while the block runs."""
         service = await add_service(self._nc, ServiceConfig(name=name, version=SERVICE_VERSION))
         for name_of, endpoint in endpoints.items():
             subject = f"{prefix}.{name_of}"
@@ -312,12 +312,12 @@ class Bus:
         """Returns when each of the programs has made itself known."""
         for name in names:
             while not await self._is_present(name):
-                await asyncio.sleep(PRESENCE_POLL_S)
+                await asyncio.sleep(PRESENCE_POLL_S)  # noqa: ASYNC110  the program is another process
 
     async def _is_present(self, name: str) -> bool:
         try:
             await self._nc.request(f"$SRV.PING.{name}", timeout=self.settings.ask_timeout_s)
-        except (nats.errors.NoRespondersError, nats.errors.TimeoutError, asyncio.TimeoutError):
+        except (TimeoutError, nats.errors.NoRespondersError, nats.errors.TimeoutError):
             return False
         return True
 
@@ -375,7 +375,7 @@ class _Desk:
         self._in_hand: set[asyncio.Task[None]] = set()
 
     async def take(self, ask: Msg) -> None:
-        """Starts on an ask; waits while all hands are full, so that asks queue in the client and not in memory of ours."""
+        """Starts on an ask; waits while all hands are full: asks then queue in the client, which is bounded."""
         await self._free.acquire()
         task = asyncio.create_task(self._work(ask), name=f"answer {self._subject}")
         self._in_hand.add(task)
@@ -415,7 +415,7 @@ class _Desk:
         except TransientError as error:
             return b"", _refusal("503", error.reason)
         except Exception as error:  # noqa: BLE001  the desk is a run loop: one bad ask must not stop it
-            self._bus.log.error("ask.bug", subject=self._subject, **describe_bug(error))
+            self._bus.log.error("ask.bug", subject=self._subject, **describe_bug(error))  # noqa: TRY400  its message may quote the ask
             return b"", _refusal("500", type(error).__name__)
 
     async def _bury(self, reason: str, headers: dict[str, str]) -> None:

@@ -110,7 +110,7 @@ class Mirror(Generic[M]):
         return self._records.get(key)
 
     async def find(self, key: str) -> M | None:
-        """The record under `key`; one the mirror has not heard of yet is looked up, since a message may outrun the news.
+        """The record under `key`; one not heard of yet is looked up, for a message may outrun the news.
 
         Raises `TransientError`; what lies there and is no such record is `None`, as in the mirror.
         """
@@ -150,7 +150,7 @@ class Mirror(Generic[M]):
         with as_transient(f"{self._bucket.name} could not be followed"):
             store = await self._bus.jetstream.key_value(self._bucket.name)
             watcher = await store.watchall()
-        updates = watcher._updates  # noqa: SLF001  its public call polls, and cannot tell the first marker from an end
+        updates = watcher._updates
         try:
             fresh: dict[str, M] = {}
             while isinstance(entry := await unless(back, updates.get()), KeyValue.Entry):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +61,7 @@ async def enrol_folder(
 
 
 async def _enrol(bus: Bus, watch_list: str, subject: str, path: Path) -> Refusal | None:
-    data = path.read_bytes()
+    data = await asyncio.to_thread(path.read_bytes)
     if len(data) > MAX_REFERENCE_BYTES:
         most = MAX_REFERENCE_BYTES // 2**20
         return Refusal(subject, path, f"the file has {len(data) / 2**20:.1f} MiB, at most {most} are taken")

@@ -32,6 +32,8 @@ FLOOR_UNDER_THRESHOLD = 0.1
 """Candidates this far under the threshold still count towards the fusion of a track; under it they are forgotten."""
 COOLDOWN_S = 60.0
 """The shortest time between two alerts for one subject at one camera."""
+RETRIES = 3
+"""A source that cannot be reached is given up after so many more tries (about four seconds)."""
 LONGEST_S = 24 * 3600.0
 """A replay's deployment ends by itself after a day."""
 STALL_S = 30.0
@@ -177,7 +179,7 @@ class Replay:
         record = self._record()
         try:
             for name, location in self._options.sources.items():
-                camera = CameraRecord(camera=name, location=location, realtime=self._options.realtime)
+                camera = CameraRecord(camera=name, location=location, realtime=self._options.realtime, retries=RETRIES)
                 await cameras.put(subjects.key(name), camera)
             await deployments.put(subjects.key(self._id), record)
             yield

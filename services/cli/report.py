@@ -50,6 +50,8 @@ class ReportView:
     total: CameraCount
     """The sums over all cameras."""
     alerts: tuple[AlertView, ...]
+    missing_alerts: int
+    """Alerts that were raised and never received."""
     failed: tuple[str, ...]
     """The cameras that did not come to the end of their source."""
     floor: float
@@ -74,11 +76,13 @@ def write_report(outcome: Outcome, path: Path) -> Path:
 def view(outcome: Outcome, written: datetime) -> ReportView:
     """What the page shows of `outcome`."""
     cameras = outcome.cameras.values()
+    total = CameraCount(**{name: sum(getattr(camera, name) for camera in cameras) for name in COUNTS})
     return ReportView(
         outcome=outcome,
         written=written,
-        total=CameraCount(**{name: sum(getattr(camera, name) for camera in cameras) for name in COUNTS}),
+        total=total,
         alerts=tuple(_alert_view(alert, outcome.portraits) for alert in outcome.alerts),
+        missing_alerts=max(0, total.alerts - len(outcome.alerts)),
         failed=tuple(name for name, camera in outcome.cameras.items() if camera.state == "failed"),
         floor=_floor(outcome.threshold),
         template_versions=tuple(sorted({alert.template_version for alert in outcome.alerts})),

@@ -110,7 +110,7 @@ async def running(
     Raises:
         UserError: a program ended that is not restarted, or whose settings are wrong.
     """
-    log_dir.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(log_dir.mkdir, parents=True, exist_ok=True)
     programs = {spec.name: Program(spec, log_dir / f"{spec.name}.log", on_event) for spec in specs}
     try:
         for program in programs.values():

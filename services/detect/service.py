@@ -16,7 +16,7 @@ from libs.models import open_session
 from libs.service import Host
 from libs.settings import InferenceSettings, load
 from proto import subjects
-from proto.messages import DetectRequest, Detections
+from proto.messages import Detections, DetectRequest
 from services.detect.settings import DetectSettings
 from services.detect.yunet import Faces, YuNet
 

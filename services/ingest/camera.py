@@ -58,32 +58,30 @@ class CameraActor:
             reporter.cancel()
 
     async def _read_until_the_end(self) -> None:
-        pause_s = RETRY_FIRST_S
+        failures = 0
         while True:
             frames_before = self._tally.frames
             try:
-                await self._read_once()
-                return
+                return await self._read_once()
             except SourceError as error:
-                if not error.transient:
-                    self._say(state="failed", detail=str(error))
-                    return
+                failures = 1 if self._tally.frames > frames_before else failures + 1
+                if not self._may_come_back(error, failures):
+                    return self._say(state="failed", detail=str(error))
                 self._say(state="retrying", detail=str(error))
-            pause_s = RETRY_FIRST_S if self._tally.frames > frames_before else pause_s
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, self._tools.settings.retry_max_s)
+            await asyncio.sleep(min(RETRY_FIRST_S * 2 ** (failures - 1), self._tools.settings.retry_max_s))
+
+    def _may_come_back(self, error: SourceError, failures: int) -> bool:
+        """Whether to open the source again: it says that may help, or it is on the network and has run before."""
+        promising = error.transient or ("://" in self._record.location and self._tally.frames > 0)
+        return promising and (self._record.retries is None or failures <= self._record.retries)
 
     async def _read_once(self) -> None:
         self.armed()
-        options = ReaderOptions(realtime=self._record.realtime, epoch_s=self._epoch_s())
+        options = ReaderOptions(realtime=self._record.realtime, epoch_s=self._tools.clock())
         async with Reader(self._open, options) as reader:
             self._say(state="running", detail="", frame_count=reader.source.frame_count)
             await Reading(self._record.camera, reader, self.armed, self._tally, self._tools).run()
             self._say(state="ended", detail=reader.source.damage or "")
-
-    def _epoch_s(self) -> float | None:
-        """When a file's first frame was captured; a live camera's frames say so themselves."""
-        return None if "://" in self._record.location else self._tools.clock()
 
     def _open(self) -> Source:
         options = SourceOptions(

@@ -73,11 +73,14 @@ class Frame:
 
         A box in it leads back to the frame by the ratio of the widths along x and of the heights along y.
         """
+        bgr = cv2.cvtColor(self.scaled(width_px), cv2.COLOR_RGB2BGR)
+        return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
+
+    def scaled(self, width_px: int) -> Image:
+        """The whole frame as RGB uint8 at most `width_px` wide, same aspect, never enlarged."""
         size = self.orientation.size(*self._jpeg_size(width_px))
         small = self.scaler.scale(self.picture, size, self._scaled_format)
-        image = self.orientation.upright(_rgb(small))
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
+        return self.orientation.upright(_rgb(small))
 
     def region(self, xyxy: Sequence[float]) -> tuple[Image, tuple[int, int]]:
         """The part of the frame that covers the box `xyxy`, as RGB uint8, and the (x, y) of its first pixel.

@@ -65,8 +65,8 @@ class ReaderOptions:
         policy: None is LIVE for a live source and for a file in real time, LOSSLESS for everything else.
         realtime: a file's frames come when its time stamps say, as if it were a camera.
         prefetch: frames decoded ahead under LOSSLESS; two keep the decoder busy while one is handled.
-        epoch_s: unix seconds of source time 0, for `captured_at`; without it, the wall clock tells. A replay
-            gives it, so that it is repeatable.
+        epoch_s: unix seconds of source time 0, for `captured_at` of what is not live; without it, the wall clock
+            tells. A replay gives it, so that it is repeatable.
     """
 
     policy: Policy | None = None
@@ -180,7 +180,7 @@ class Reader:
         self._policy = self._options.policy or (Policy.LIVE if live else Policy.LOSSLESS)
         self._source = source
         self._tell(self._news)
-        epoch_s, start_s = self._options.epoch_s, None
+        epoch_s, start_s = None if source.live else self._options.epoch_s, None
         for frame in source:
             if self._options.realtime:
                 if start_s is None:

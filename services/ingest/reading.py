@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from libs import metrics
@@ -58,8 +58,8 @@ class Tools:
     log: Log
     report: Callable[[CameraStatus], None]
     clock: Callable[[], float] = time.time
-    tracking: TrackerSettings = TrackerSettings()
-    best_shot: BestShotSettings = BestShotSettings()
+    tracking: TrackerSettings = field(default_factory=TrackerSettings)
+    best_shot: BestShotSettings = field(default_factory=BestShotSettings)
 
 
 @dataclass

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-
 from libs import metrics
 from libs.actor import Stage
 from libs.bus import Bus, Endpoint, Mirror

@@ -121,7 +121,4 @@ def _first_frames(path: Path, count: int) -> Iterator[av.VideoFrame]:
         for index, frame in enumerate(clip.decode(video=0)):
             if index == count:
                 return
-            plain = frame.reformat(640, 360, "yuv420p")
-            plain.pts = None
-            plain.time_base = None
-            yield plain
+            yield av.VideoFrame.from_ndarray(frame.reformat(640, 360, "rgb24").to_ndarray())

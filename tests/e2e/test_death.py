@@ -6,13 +6,12 @@ import signal
 
 import pytest
 
-from tests.e2e.conftest import figures
+from tests.e2e.conftest import Watchline, figures
 
 
 @pytest.fixture(scope="module")
 def undisturbed(request, tmp_path_factory, references, visits):
     """The outcome of the clip of six visits when nothing dies."""
-    from tests.e2e.conftest import Watchline
 
     command = Watchline(tmp_path_factory.mktemp("undisturbed"))
     done = command.run(*replay(references, visits))

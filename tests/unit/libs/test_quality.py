@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from services.ingest.quality import chip_quality, geometry_quality, unify
+from libs.quality import chip_quality, geometry_quality, unify
 
 FRONTAL = np.array([[-0.5, 0, 0], [0.5, 0, 0], [0, 0.553, 0.5], [-0.4, 0.98, 0], [0.4, 0.98, 0]])
 """A face in eye distances: right and left eye, nose tip, mouth corners; x right, y down, z towards the camera."""
