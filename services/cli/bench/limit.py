@@ -1,0 +1,164 @@
+"""The limit: what the pipeline does to a frame, in one process and with nothing between the steps.
+
+    decoder threads ──frames──▶ a pool that scales and detects ──in order──▶ track, best shot ──chips──▶ embed, batched
+
+The same adapters, prepared models, tracker and best-shot rules as the services; no bus, no JPEG, no message, no
+portrait. How it was made fast, and what was slower, is in docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from libs.geometry import Image, align, chip_region
+from libs.log import Log
+from libs.models import open_session
+from libs.quality import chip_quality, geometry_quality, unify
+from libs.settings import InferenceSettings, load
+from services.detect.settings import DetectSettings
+from services.detect.yunet import Faces, YuNet
+from services.embed.settings import EmbedSettings
+from services.embed.sface import SFace
+from services.ingest.best_shot import BestShot, BestShotSettings
+from services.ingest.frame import Frame
+from services.ingest.settings import IngestSettings
+from services.ingest.source import SourceOptions
+from services.ingest.sources import open_source
+from services.ingest.tracker import Tracker, TrackerSettings
+
+EMBED_BATCH = 8
+"""Chips of one run, as in `embed`."""
+
+
+@dataclass(frozen=True)
+class LimitOptions:
+    """How the work is spread. `workers` 0 is one a core."""
+
+    workers: int = 0
+    decode_threads: int = 2
+    ahead: int = 3
+    """Batches that wait in front of each worker, so that none is ever idle."""
+
+
+@dataclass
+class Work:
+    """What was done to the frames; the same for the pipeline and the naive loop, so that they can be compared."""
+
+    frames: int = 0
+    faces: int = 0
+    embedded: int = 0
+
+
+class Models:
+    """The two models as the services open them."""
+
+    def __init__(self, log: Log) -> None:
+        inference, self._settings = load(InferenceSettings), load(DetectSettings)
+        session, lanes = open_session(self._settings.model, inference, log)
+        embedder, _ = open_session(load(EmbedSettings).model, inference, log)
+        self.provider = session.provider
+        self.batch = lanes.batch
+        self._width_px = load(IngestSettings).detect_width_px
+        self._yunet, self._sface = YuNet(session), SFace(embedder)
+
+    def detect(self, frames: list[Frame]) -> list[Faces]:
+        """The faces of each frame, in pixels of the full frame."""
+        images = [frame.scaled(self._width_px) for frame in frames]
+        found = self._yunet.detect(images, self._settings.min_score, self._settings.nms_iou)
+        return [_in_full_frame(*pair) for pair in zip(found, images, frames, strict=True)]
+
+    def embed(self, chips: list[Image]) -> int:
+        """How many templates were made of the chips."""
+        return len(self._sface.embed(np.stack(chips)))
+
+
+@dataclass
+class _Camera:
+    """One source on its way through the limit."""
+
+    models: Models
+    pool: ThreadPoolExecutor
+    work: Work = field(default_factory=Work)
+    tracker: Tracker = field(default_factory=lambda: Tracker(TrackerSettings()))
+    best: BestShot[Image] = field(default_factory=lambda: BestShot(BestShotSettings()))
+    chips: list[Image] = field(default_factory=list)
+    embeds: list[Future[int]] = field(default_factory=list)
+
+    def run(self, frames: Iterator[Frame], ahead: int) -> Work:
+        """What came of the frames, when the last of them is done."""
+        asked: deque[tuple[list[Frame], Future[list[Faces]]]] = deque()
+        while batch := list(islice(frames, self.models.batch)):
+            asked.append((batch, self.pool.submit(self.models.detect, batch)))
+            if len(asked) > ahead:
+                self._take(*asked.popleft())
+        for waiting in asked:
+            self._take(*waiting)
+        for track in self.tracker.finish():
+            self._keep(self.best.finish(track))
+        self._embed()
+        self.work.embedded = sum(done.result() for done in self.embeds)
+        return self.work
+
+    def _take(self, frames: list[Frame], found: Future[list[Faces]]) -> None:
+        for frame, faces in zip(frames, found.result(), strict=True):
+            self._observe(frame, faces)
+            self.work.frames += 1
+            self.work.faces += len(faces.boxes)
+
+    def _observe(self, frame: Frame, faces: Faces) -> None:
+        """The decisions of services/ingest/reading.py."""
+        now_s = frame.source_time_s
+        update = self.tracker.update(now_s, faces.boxes, faces.detect_scores)
+        geometry = geometry_quality(faces.landmarks, faces.detect_scores)
+        for row in update.confirmed.nonzero()[0].tolist():
+            track = int(update.track_ids[row])
+            if self.best.wants_chip(track, now_s, float(geometry.quality[row])):
+                chip = _chip(frame, faces, row)
+                quality = unify(geometry, row, chip_quality(chip)).unified
+                self._keep(self.best.offer(track, now_s, quality, chip))
+        for track in update.ended:
+            self._keep(self.best.finish(track))
+
+    def _keep(self, chip: Image | None) -> None:
+        if chip is not None:
+            self.chips.append(chip)
+        if len(self.chips) >= EMBED_BATCH:
+            self._embed()
+
+    def _embed(self) -> None:
+        if self.chips:
+            self.embeds.append(self.pool.submit(self.models.embed, self.chips))
+            self.chips = []
+
+
+def run_limit(path: Path, cameras: int, models: Models, options: LimitOptions) -> Work:
+    """What came of `cameras` readings of the video at `path`, all at once."""
+    workers = options.workers or os.cpu_count() or 1
+    ahead = max(1, options.ahead * workers // cameras)
+
+    def one(_camera: int) -> Work:
+        with open_source(str(path), SourceOptions(threads=options.decode_threads)) as source:
+            return _Camera(models, pool).run(iter(source), ahead)
+
+    with ThreadPoolExecutor(workers, "limit") as pool, ThreadPoolExecutor(cameras, "camera") as readers:
+        done = list(readers.map(one, range(cameras)))
+    return Work(*(sum(getattr(work, name) for work in done) for name in ("frames", "faces", "embedded")))
+
+
+def _in_full_frame(faces: Faces, image: Image, frame: Frame) -> Faces:
+    scale = np.array([frame.width / image.shape[1], frame.height / image.shape[0]], np.float32)
+    return Faces(faces.boxes * np.tile(scale, 2), faces.landmarks * scale, faces.detect_scores)
+
+
+def _chip(frame: Frame, faces: Faces, row: int) -> Image:
+    landmarks = faces.landmarks[row]
+    pixels, corner = frame.region(chip_region(landmarks, frame.width, frame.height))
+    return align(pixels, landmarks - np.array(corner, np.float32))
