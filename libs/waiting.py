@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,7 +20,7 @@ async def unless(event: asyncio.Event, coming: Coroutine[Any, Any, T]) -> T | No
         await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
         return task.result() if task.done() else None
     finally:
-        await _end(task, watch)
+        await end(task, watch)
 
 
 async def any_of(*events: Coroutine[Any, Any, object], timeout_s: float) -> bool:
@@ -31,12 +30,14 @@ async def any_of(*events: Coroutine[Any, Any, object], timeout_s: float) -> bool
         done, _ = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         return bool(done)
     finally:
-        await _end(*tasks)
+        await end(*tasks)
 
 
-async def _end(*tasks: asyncio.Task[Any]) -> None:
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancels the tasks and returns when they have ended, whatever they ended with.
+
+    A cancellation of the caller meanwhile is not taken for theirs: it goes on as it must.
+    """
     for task in tasks:
-        if not task.done():
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

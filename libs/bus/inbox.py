@@ -15,17 +15,20 @@ from datetime import UTC, datetime
 
 import nats.errors
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from libs.bus.connection import RECONNECT_WAIT_S, Bus, as_transient
 from libs.errors import TransientError
-from libs.waiting import any_of
+from libs.waiting import any_of, end
 from proto.subjects import Stream
 
 REQUEST_EXPIRES_S = 5.0
 """A pull request that the server has not filled by then is answered with a status, and renewed."""
 SILENCE_S = REQUEST_EXPIRES_S + 2.0
 """A server silent for longer has forgotten our requests (it restarted): they are sent anew."""
+STOP_S = 1.0
+"""How long the server may take to confirm that it sends nothing more."""
 
 
 @dataclass(eq=False)
@@ -78,9 +81,11 @@ class Inbox:
         self._waiting: asyncio.Queue[Delivery] = asyncio.Queue()
         self._unsettled: set[Delivery] = set()
         self._requested = 0
+        self._lost = False
         self._asking = True
         self._heard = asyncio.Event()
         self._address = bus.client.new_inbox()
+        self._subscription: Subscription | None = None
 
     @classmethod
     @asynccontextmanager
@@ -94,15 +99,13 @@ class Inbox:
         """
         inbox = cls(bus, stream, durable, capacity, ack_wait_s)
         await inbox._ensure()
-        subscription = await bus.client.subscribe(inbox._address, cb=inbox._receive)
+        inbox._subscription = subscription = await bus.client.subscribe(inbox._address, cb=inbox._receive)
         keeper = asyncio.create_task(inbox._keep_asking(), name=f"inbox {durable}")
         try:
             await inbox._request()
             yield inbox
         finally:
-            keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await keeper
+            await end(keeper)
             with suppress(nats.errors.Error):
                 await subscription.unsubscribe()
 
@@ -115,8 +118,15 @@ class Inbox:
         return tuple(self._unsettled)
 
     async def stop(self) -> None:
-        """Asks for nothing more and hands back at once what was delivered and not yet taken by `next`."""
+        """Asks for nothing more and hands back at once what was delivered and not yet taken by `next`.
+
+        The server is told first, and what it sent before it knew is waited for: otherwise what is handed back would
+        be delivered to the requests that are still open here, again and again.
+        """
         self._asking = False
+        if self._subscription is not None:
+            with suppress(nats.errors.Error, asyncio.TimeoutError):
+                await asyncio.wait_for(self._subscription.drain(), STOP_S)  # type: ignore[no-untyped-call]  # the client's
         while not self._waiting.empty():
             await self._waiting.get_nowait().nak(0)
 
@@ -167,20 +177,21 @@ class Inbox:
         if status == "408" and pending is not None:
             self._requested = max(0, self._requested - int(pending))
         elif status != "100":
-            self._requested = 0
+            self._requested, self._lost = 0, True
         self._heard.set()
 
     async def _keep_asking(self) -> None:
         """Renews the pull requests whenever a hand is free, and all of them after a silence or a reconnection."""
         while True:
             if not await self._something_happened():
-                self._requested = 0
+                self._requested, self._lost = 0, True
             try:
-                if self._requested == 0:
+                if self._lost:
                     await self._ensure()
+                    self._lost = False
                 await self._request()
             except TransientError:
-                self._requested = 0
+                self._requested, self._lost = 0, True
                 self._heard.set()
                 await asyncio.sleep(RECONNECT_WAIT_S)
 

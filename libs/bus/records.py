@@ -13,7 +13,7 @@ from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
 
 from libs.bus.connection import RECONNECT_WAIT_S, Bus, as_transient, dead_letter
 from libs.errors import TransientError
-from libs.waiting import unless
+from libs.waiting import end, unless
 from proto import codec
 from proto.messages import Message
 from proto.subjects import Bucket
@@ -101,9 +101,7 @@ class Mirror(Generic[M]):
             await mirror._until_filled(follower)
             yield mirror
         finally:
-            follower.cancel()
-            with suppress(asyncio.CancelledError):
-                await follower
+            await end(follower)
 
     def get(self, key: str) -> M | None:
         """The record under `key` as last heard."""
@@ -133,9 +131,11 @@ class Mirror(Generic[M]):
 
     async def _until_filled(self, follower: asyncio.Task[None]) -> None:
         filled = asyncio.create_task(self._filled.wait())
-        await asyncio.wait({filled, follower}, return_when=asyncio.FIRST_COMPLETED)
-        if follower.done():
+        try:
+            await asyncio.wait({filled, follower}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             filled.cancel()
+        if follower.done():
             follower.result()
 
     async def _follow(self) -> None:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from services.cli.app import run as main
+INTERRUPTED = 130
+"""128 + SIGINT, as shells say it."""
+
+
+def main() -> int:
+    """The exit code of the command line; Ctrl-C while its modules are still being loaded is no error either."""
+    try:
+        from services.cli.app import run  # noqa: PLC0415  see above
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.markup import escape
+from typer.rich_utils import rich_format_error
 
 from libs import log
 from libs.assets import load_catalogue
@@ -30,6 +31,8 @@ from services.cli.up import load_config, run_up
 T = TypeVar("T")
 
 MODELS = ("yunet-2023mar", "sface-2021dec")
+USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
+"""What Typer raises for arguments that do not fit: it exports the most special case alone."""
 INTERRUPTED = 130
 """128 + SIGINT, as shells say it."""
 
@@ -150,19 +153,20 @@ def run() -> int:
     did not start; 130 interrupted.
     """
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
+    except USAGE_ERROR as error:
+        rich_format_error(error)
+        return 2
     except UserError as error:
         console.err.print(f"[red]watchline:[/] {escape(str(error))}", soft_wrap=True)
         return error.exit_code
     except TransientError as error:
         console.err.print(f"[red]watchline:[/] {escape(error.reason)}", soft_wrap=True)
         return 1
-    except typer.Exit as error:
-        return error.exit_code
     except (KeyboardInterrupt, asyncio.CancelledError, typer.Abort):
         console.err.print("stopped")
         return INTERRUPTED
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def parse_sources(sources: list[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from libs.bus import Bus, Mirror, Records
-from libs.waiting import any_of
+from libs.waiting import any_of, end
 from proto import subjects
 from proto.messages import (
     Alert,
@@ -217,8 +217,7 @@ class Replay:
                     await any_of(statuses.changed(), tracks.changed(), timeout_s=1.0)
                     self._update(statuses.all().values(), tracks.all())
             finally:
-                for listener in listeners:
-                    listener.cancel()
+                await end(*listeners)
 
     async def _listen_for_alerts(self) -> None:
         async for alert in self._bus.follow(subjects.ALERTS, subjects.alerts_of(self._id), Alert):

@@ -20,6 +20,7 @@ from libs import metrics
 from libs.errors import PermanentError, TransientError
 from libs.log import Log
 from libs.quality import geometry_quality
+from libs.waiting import end
 from proto import codec, subjects
 from proto.messages import Detections, DetectRequest, Message, Sample
 from proto.records import CameraStatus, DeploymentRecord
@@ -112,7 +113,7 @@ class Reading:
                 if task.done():
                     task.result()
         finally:
-            await _cancel(follower, asker, resender)
+            await end(follower, asker, resender)
             await self._cancel_asks()
 
     # -- frames out
@@ -266,11 +267,4 @@ class Reading:
         while not self._asked.empty():
             asked = self._asked.get_nowait()
             if asked is not None:
-                await _cancel(asked[1])
-
-
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
-    """Ends the tasks and waits until they have."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+                await end(asked[1])
