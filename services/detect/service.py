@@ -10,7 +10,7 @@ import numpy as np
 from libs import metrics
 from libs.errors import PermanentError
 from libs.geometry import Image
-from libs.images import decode_rgb
+from libs.images import decode_jpeg
 from libs.inference import Batcher
 from libs.models import open_session
 from libs.service import Host
@@ -61,7 +61,7 @@ async def detect(host: Host) -> AsyncIterator[None]:
 
 def _decoded(jpeg: bytes) -> Image | PermanentError:
     try:
-        return decode_rgb(jpeg)
+        return decode_jpeg(jpeg)
     except PermanentError as error:
         return error
 

