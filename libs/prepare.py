@@ -12,10 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import onnx
-
 from libs.errors import UserError
-from libs.rewrites import REWRITES
 
 if TYPE_CHECKING:
     from libs.assets import AssetStore
@@ -45,17 +42,12 @@ def prepare(source: Path, rewrite: str, folder: Path) -> Path:
         if hashlib.sha256(known.read_bytes()).hexdigest() == known.stem.rpartition("-")[2]:
             return known
         known.unlink(missing_ok=True)
-    content = rewritten(onnx.load(source), rewrite).SerializeToString(deterministic=True)
+    from libs.rewrites import rewrite_file  # noqa: PLC0415  onnx is wanted once in the life of a model
+
+    content = rewrite_file(source, rewrite)
     target = folder / f"{stem}-{hashlib.sha256(content).hexdigest()}.onnx"
     _write_whole(target, content)
     return target
-
-
-def rewritten(model: onnx.ModelProto, rewrite: str) -> onnx.ModelProto:
-    """Returns a new model equal to `model` after the rewrite of that name, checked by onnx's own checker."""
-    result = REWRITES[rewrite](model)
-    onnx.checker.check_model(result)
-    return result
 
 
 def _write_whole(target: Path, content: bytes) -> None:

@@ -8,6 +8,7 @@ to float32 rounding; tests/unit/libs/test_prepare.py holds them to that.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -262,3 +263,15 @@ REWRITES: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
     "opencv": drop_stray_inputs,
 }
 """The rewrites a catalogue entry can name."""
+
+
+def rewrite_file(source: Path, rewrite: str) -> bytes:
+    """Returns the ONNX file `source` after the rewrite of that name."""
+    return rewritten(onnx.load(source), rewrite).SerializeToString(deterministic=True)
+
+
+def rewritten(model: onnx.ModelProto, rewrite: str) -> onnx.ModelProto:
+    """Returns a new model equal to `model` after the rewrite of that name, checked by onnx's own checker."""
+    result = REWRITES[rewrite](model)
+    onnx.checker.check_model(result)
+    return result

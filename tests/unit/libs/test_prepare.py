@@ -5,8 +5,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from libs.errors import UserError
 from libs.inference import Session, SessionSettings
-from libs.prepare import prepare, prepared_path, rewritten
-from libs.rewrites import folded
+from libs.prepare import prepare, prepared_path
+from libs.rewrites import folded, rewritten
 
 CPU = SessionSettings(device="cpu")
 
