@@ -4,32 +4,36 @@ A handler is a plain async function of its message that returns the messages it 
 becomes of the message:
 
     returns            its messages are published, then the message is acknowledged
-    TransientError     handed back, delivered again after the error's delay
+    TransientError     handed back, delivered again after the error's delay, however often
     PermanentError     dead-lettered (ids and reason only) and never delivered again
     anything else      a bug: logged with its traceback, delivered again after a growing delay, and dead-lettered
-                       when it has failed `max_deliver` times
+                       when it was delivered `max_deliver` times
 
 A message whose handler was killed with its process comes back after `ack_wait_s`. Handling it twice is harmless:
-what it causes carries the same ids both times.
+what it causes carries the same ids both times. One that kills its handler each time is dead-lettered too: from
+`max_deliver` deliveries on a mark lies in the bucket `attempts` while it is handled, and a mark that is there already
+was left by a handler that died. (The count alone cannot tell: a message may have been handed back as often.)
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from libs import metrics
-from libs.bus import Bus, Delivery, Inbox
+from libs.bus import Bus, Delivery, Inbox, Records
 from libs.bus.connection import dead_letter
 from libs.errors import PermanentError, TransientError
 from libs.log import Log, describe_bug
 from libs.settings import ServiceSettings
 from libs.waiting import unless
-from proto import codec
+from proto import codec, subjects
 from proto.messages import Message
+from proto.records import Attempt
 from proto.subjects import Stream
 
 In = TypeVar("In", bound=Message)
@@ -57,6 +61,7 @@ class Actor(Generic[In]):
         self._bus = bus
         self._settings = settings
         self._log = log.bind(stage=stage.name)
+        self._attempts = Records(bus, subjects.ATTEMPTS, Attempt)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Handles messages until `stopping` is set, then hands back what it has not started and finishes the rest.
@@ -75,6 +80,8 @@ class Actor(Generic[In]):
                 await self._finish(in_hand)
             finally:
                 heartbeat.cancel()
+                with suppress(asyncio.CancelledError):
+                    await heartbeat
 
     async def _work_until(self, stopping: asyncio.Event, inbox: Inbox) -> set[asyncio.Task[None]]:
         """Starts on each delivery as it comes; gives what is still in hand when `stopping` is set."""
@@ -83,7 +90,13 @@ class Actor(Generic[In]):
             task = asyncio.create_task(self._work(delivery), name=f"{self._stage.name} {delivery.sequence}")
             in_hand.add(task)
             task.add_done_callback(in_hand.discard)
+            task.add_done_callback(self._report)
         return in_hand
+
+    def _report(self, task: asyncio.Task[None]) -> None:
+        """A bug in the loop itself; the message comes again after `ack_wait_s`."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("actor.bug", task=task.get_name(), **describe_bug(error))
 
     async def _finish(self, in_hand: set[asyncio.Task[None]]) -> None:
         """Waits for what is in hand; what takes longer than the grace time is dropped and will be delivered again."""
@@ -91,6 +104,7 @@ class Actor(Generic[In]):
             _, late = await asyncio.wait(in_hand, timeout=self._settings.grace_s)
             for task in late:
                 task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _keep_alive(self, inbox: Inbox) -> None:
         while True:
@@ -119,11 +133,10 @@ class Actor(Generic[In]):
     async def _attempt(self, delivery: Delivery) -> tuple[str, str]:
         """The outcome and its reason, after the message has been settled accordingly."""
         try:
-            if delivery.deliveries > self._settings.max_deliver:
-                raise PermanentError("its handler died each time")  # noqa: TRY301  settled like any other
             message = codec.decode(self._stage.reads, delivery.data, delivery.headers)
-            for caused in await self._stage.handle(message):
-                await self._bus.publish(caused, delivery.headers.get(codec.TRACE_HEADER, ""))
+            async with self._marked(delivery):
+                for caused in await self._stage.handle(message):
+                    await self._bus.publish(caused, delivery.headers.get(codec.TRACE_HEADER, ""))
         except TransientError as error:
             await delivery.nak(error.delay_s)
             return "retry", error.reason
@@ -137,6 +150,26 @@ class Actor(Generic[In]):
             return "bug", type(error).__name__
         await delivery.ack()
         return "done", ""
+
+    @asynccontextmanager
+    async def _marked(self, delivery: Delivery) -> AsyncIterator[None]:
+        """Keeps a mark while the block handles a message that came suspiciously often.
+
+        Raises:
+            PermanentError: the mark is there already: the handler died of the message.
+            TransientError: the server is away.
+        """
+        if delivery.deliveries <= self._settings.max_deliver:
+            yield
+            return
+        key = subjects.key(self._stage.name, f"{delivery.sequence}")
+        if await self._attempts.get(key) is not None:
+            raise PermanentError("its handler died each time")
+        await self._attempts.put(key, Attempt(stage=self._stage.name, sequence=delivery.sequence))
+        try:
+            yield
+        finally:
+            await self._attempts.delete(key)
 
     async def _bury(self, delivery: Delivery, reason: str) -> tuple[str, str]:
         """Dead-letters the message. If even that fails it is handed back, so that its death is not lost."""

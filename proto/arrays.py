@@ -14,6 +14,9 @@ from pydantic_core import CoreSchema, core_schema
 MAX_ARRAY_BYTES = 8 * 1024 * 1024
 """The largest array a message may hold; above any message of ours (a batch of 64 chips is 2.4 MB)."""
 
+DTYPES = frozenset({"|u1", "<f4", "<f8", "<i4", "<i8"})
+"""The types of items an array on the wire may have, as numpy writes them."""
+
 
 @dataclass(frozen=True)
 class ArrayOf:
@@ -31,7 +34,7 @@ class ArrayOf:
         """The array in `value`, which is an array already or the map that stands for one on the wire.
 
         Raises:
-            ValueError: another dtype, another shape, or a length that does not fit the shape.
+            ValueError: another dtype or shape, a length that does not fit the shape, or an item that is no number.
         """
         array = value if isinstance(value, np.ndarray) else unpack_array(value)
         if array.dtype != np.dtype(self.dtype):
@@ -41,6 +44,8 @@ class ArrayOf:
         )
         if not fits:
             raise ValueError(f"expected shape {self.shape}, found {array.shape}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError("expected finite numbers alone")
         return array
 
 
@@ -62,11 +67,11 @@ def unpack_array(value: object) -> npt.NDArray[Any]:
     if not isinstance(value, Mapping):
         raise ValueError("expected an array: a map of dtype, shape and data")  # noqa: TRY004  pydantic reports it
     data, shape, dtype = value.get("data"), value.get("shape"), value.get("dtype")
-    if not isinstance(data, bytes) or not isinstance(shape, list) or dtype not in {"|u1", "<f4", "<f8", "<i4", "<i8"}:
+    if not isinstance(data, bytes) or not isinstance(shape, list) or str(dtype) not in DTYPES:
         raise ValueError("expected an array: dtype u1, f4, f8, i4 or i8, a list as shape and bytes as data")
     if len(data) > MAX_ARRAY_BYTES or not all(type(n) is int and 0 <= n <= MAX_ARRAY_BYTES for n in shape):
         raise ValueError(f"an array may hold at most {MAX_ARRAY_BYTES} bytes")
-    return np.frombuffer(data, dtype=dtype).reshape(shape)
+    return np.frombuffer(data, dtype=str(dtype)).reshape(shape)
 
 
 Boxes: TypeAlias = Annotated[npt.NDArray[np.float32], ArrayOf("<f4", (None, 4))]

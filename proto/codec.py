@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TypeVar, get_args
 
 import msgpack
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from proto.messages import Message
 
@@ -52,7 +52,7 @@ def decode(expected: type[M], data: bytes, headers: Mapping[str, str] | None = N
     try:
         return expected.model_validate(fields)
     except ValidationError as error:
-        raise DecodeError(kind, _where(error)) from None
+        raise DecodeError(kind, _where(error, set(_field_names(expected)))) from None
 
 
 def headers(message: Message, trace: str) -> dict[str, str]:
@@ -76,10 +76,22 @@ def next_span(trace: str) -> str:
     return f"{trace[:36]}{secrets.token_hex(8)}-01"
 
 
-def _where(error: ValidationError) -> str:
-    """The fields that failed and why, without their values."""
+def _where(error: ValidationError, declared: set[str]) -> str:
+    """The fields that failed and why; no values, and no names but the `declared`: the key of a map is content too."""
     problems = [
-        ".".join(str(part) for part in problem["loc"]) + ": " + problem["msg"]
+        ".".join(str(part) for part in problem["loc"] if isinstance(part, int) or part in declared)
+        + ": "
+        + problem["msg"]
         for problem in error.errors(include_input=False, include_url=False, include_context=False)
     ]
     return "; ".join(problems[:3])
+
+
+def _field_names(annotation: object) -> Iterator[str]:
+    """The names of the fields of a model and of the models in it."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, field in annotation.model_fields.items():
+            yield name
+            yield from _field_names(field.annotation)
+    for part in get_args(annotation):
+        yield from _field_names(part)

@@ -121,6 +121,13 @@ class LastAlert(Message):
     captured_at: float
 
 
+class Attempt(Message):
+    """A stage is handling a message that was delivered suspiciously often, bucket `attempts` (memory)."""
+
+    stage: str
+    sequence: int
+
+
 class Lease(Message):
     """Which ingest program holds a camera, bucket `leases`; gone when its holder stops renewing it."""
 

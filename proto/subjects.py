@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +18,11 @@ WATCHLIST = f"{ROOT}.watchlist"
 
 @dataclass(frozen=True)
 class Stream:
-    """A JetStream stream. `max_messages` makes it refuse (never forget) what its reader has no time for."""
+    """A JetStream stream. `max_messages` makes it refuse (never forget) what its reader has no time for.
+
+    Its duplicate window is no shorter than the life of the messages that cause its own, so that one which is handled
+    again late still causes nothing twice.
+    """
 
     name: str
     subjects: tuple[str, ...]
@@ -31,7 +36,7 @@ class Stream:
 SAMPLES = Stream("SAMPLES", (f"{ROOT}.sample.*",), "memory", "workqueue", 60, max_messages=2048, duplicate_window_s=60)
 PROBES = Stream("PROBES", (f"{ROOT}.probe.*",), "memory", "workqueue", 60, max_messages=8192, duplicate_window_s=60)
 CANDIDATES = Stream("CANDIDATES", (f"{ROOT}.candidates.*",), "memory", "workqueue", 600, max_messages=8192)
-ALERTS = Stream("ALERTS", (f"{ROOT}.alert.*.*",), "file", "limits", 24 * 3600)
+ALERTS = Stream("ALERTS", (f"{ROOT}.alert.*.*",), "file", "limits", 24 * 3600, duplicate_window_s=600)
 DEADLETTERS = Stream("DEADLETTERS", (f"{ROOT}.deadletter.*",), "file", "limits", 14 * 24 * 3600)
 STREAMS = (SAMPLES, PROBES, CANDIDATES, ALERTS, DEADLETTERS)
 
@@ -51,7 +56,8 @@ STATUS = Bucket("status", "file")
 LEASES = Bucket("leases", "memory", ttl_s=5)
 TRACKS = Bucket("tracks", "memory", ttl_s=900)
 COOLDOWNS = Bucket("cooldowns", "file", ttl_s=24 * 3600)
-BUCKETS = (CAMERAS, DEPLOYMENTS, STATUS, LEASES, TRACKS, COOLDOWNS)
+ATTEMPTS = Bucket("attempts", "memory", ttl_s=600)
+BUCKETS = (CAMERAS, DEPLOYMENTS, STATUS, LEASES, TRACKS, COOLDOWNS, ATTEMPTS)
 PORTRAITS = "portraits"
 """The object store of portraits: of alerts, and of references."""
 
@@ -77,8 +83,8 @@ def address(message: Message) -> tuple[str, str]:
 
 
 def token(text: str) -> str:
-    """Any text as one token of a key: itself where it can be, else a hash of it."""
-    plain = text.isascii() and text.replace("-", "").replace("_", "").isalnum() and len(text) <= 64
+    """Any text as one token of a key: itself where it can be, else a hash of it (which no other text has as itself)."""
+    plain = re.fullmatch(r"(?!h_)[A-Za-z0-9_-]{1,64}", text)
     return text if plain else "h_" + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

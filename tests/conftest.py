@@ -1,8 +1,22 @@
 """Fixtures that every kind of test shares."""
 
+import asyncio
+import inspect
+
+import psutil
 import pytest
+import structlog
 
 from libs.assets import AssetStore
+from libs.bus import connect
+from libs.settings import NatsSettings
+from tests.nats_server import NatsServer
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--write-golden", action="store_true", help="write the golden bytes of message kinds that have none yet"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -11,3 +25,84 @@ def assets():
     store = AssetStore.from_environment()
     store.fetch(store.catalogue.assets, lambda *_: None)
     return store
+
+
+@pytest.fixture
+def nats_server(tmp_path_factory):
+    """A running NATS server of this test alone: `url`, `kill()`, `start()`, `restart()`."""
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def log():
+    """A logger that keeps its events in `log.entries` instead of writing them."""
+    capture = structlog.testing.LogCapture()
+    logger = structlog.wrap_logger(
+        None,
+        processors=[structlog.processors.add_log_level, capture],
+        wrapper_class=structlog.make_filtering_bound_logger("debug"),
+    )
+    logger = logger.bind()
+    logger.entries = capture.entries
+    return logger
+
+
+@pytest.fixture
+async def bus(nats_server, log):
+    """A bus connected to `nats_server`, with every stream and bucket in place."""
+    async with connect(NatsSettings(url=nats_server.url), "tests", log) as connected:
+        yield connected
+
+
+class Clock:
+    """A clock that stands still until it is moved: `clock()` reads it, in Unix seconds."""
+
+    def __init__(self):
+        self.now = 1_700_000_000.0
+
+    def __call__(self):
+        return self.now
+
+    def advance(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture(autouse=True)
+def _no_task_left(request):
+    """An asynchronous test that leaves a task running fails."""
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("_watched_tasks")
+
+
+@pytest.fixture
+async def _watched_tasks():
+    before = asyncio.all_tasks()
+    yield
+    await asyncio.sleep(0)  # tasks that were cancelled a moment ago end now
+    left = [task.get_name() for task in asyncio.all_tasks() - before if task is not asyncio.current_task()]
+    assert not left, f"tasks were left running: {left}"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_process_left():
+    """A module of tests that leaves a process behind fails. (Of modules, not tests: they may share a server.)"""
+    before = {child.pid for child in psutil.Process().children()}
+    yield
+    left = [_described(child) for child in psutil.Process().children() if child.pid not in before]
+    left = [command for command in left if "multiprocessing.resource_tracker" not in command]
+    assert not left, f"processes were left running: {left}"
+
+
+def _described(process):
+    try:
+        return " ".join(process.cmdline()) or f"{process.name()} ({process.status()})"
+    except psutil.Error:
+        return f"process {process.pid}"

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 import nats
 import nats.errors
@@ -24,6 +25,7 @@ from nats.js.api import (
     RetentionPolicy,
     StorageType,
     StreamConfig,
+    StreamInfo,
 )
 from nats.js.client import JetStreamContext
 from nats.js.object_store import ObjectStore
@@ -48,6 +50,12 @@ ERROR_HEADER = "Nats-Service-Error"
 SERVICE_VERSION = "1.0.0"
 RECONNECT_WAIT_S = 0.25
 """Pause between two tries to reconnect: a restarted server is found within a quarter of a second."""
+CLOSE_S = 1.0
+"""How long an orderly end may take that needs the server, which may be away."""
+PENDING_NEWS = 64
+"""Messages that may wait for a follower; the rest waits in the stream."""
+OTHER_CONFIG = 10058
+"""JetStream's code for "stream name already in use with a different configuration"."""
 PRESENCE_POLL_S = 0.05
 """How often a program that is not there yet is looked for."""
 PENDING_ASKS = 1024
@@ -90,11 +98,36 @@ async def connect(settings: NatsSettings, name: str, log: Log) -> AsyncIterator[
 
 @contextmanager
 def as_transient(what: str) -> Iterator[None]:
-    """Turns what NATS raises when a server is away, full or slow into `TransientError`."""
+    """Turns what NATS raises when a server is away, full or slow into `TransientError`.
+
+    Raises:
+        PermanentError: the message is larger than the server takes, which no later try will change.
+    """
     try:
         yield
+    except nats.errors.MaxPayloadError as error:
+        raise PermanentError(f"{what}: it is larger than the server takes") from error
     except (TimeoutError, nats.errors.Error, nats.js.errors.Error, OSError) as error:
-        raise TransientError(f"{what}: {type(error).__name__}", delay_s=RECONNECT_WAIT_S) from error
+        said = getattr(error, "description", None) or type(error).__name__  # some errors of its API are silent
+        raise TransientError(f"{what}: {said}", delay_s=RECONNECT_WAIT_S) from error
+
+
+class _JetStream(JetStreamContext):
+    """A JetStream context that brings a stream, bucket or store which an earlier version made up to date."""
+
+    async def add_stream(
+        self,
+        config: StreamConfig | None = None,
+        **params: Any,  # noqa: ANN401  as the base class says
+    ) -> StreamInfo:
+        """The stream as configured, but for the number of its copies, which is the operator's once it is there."""
+        try:
+            return await super().add_stream(config, **params)
+        except nats.js.errors.BadRequestError as error:
+            if error.err_code != OTHER_CONFIG or config is None or config.name is None:
+                raise
+            there = await self.stream_info(config.name)
+            return await self.update_stream(config.evolve(num_replicas=there.config.num_replicas))
 
 
 class Bus:
@@ -105,13 +138,16 @@ class Bus:
         self.name = name
         self.log = log
         self._nc = Client()
-        self._js: JetStreamContext = self._nc.jetstream(timeout=settings.ask_timeout_s)
+        self._js: JetStreamContext = _JetStream(self._nc, timeout=settings.ask_timeout_s)
         self._back = asyncio.Event()
         self._ensuring: asyncio.Task[None] | None = None
 
     # -- connecting
 
     async def _open(self) -> None:
+        credentials = self.settings.credentials
+        if credentials is not None and not credentials.is_file():
+            raise UserError(f"there are no credentials at {credentials}", "set WATCHLINE_NATS_CREDENTIALS to the file")
         try:
             async with asyncio.timeout(self.settings.wait_s):
                 await self._nc.connect(
@@ -120,7 +156,7 @@ class Bus:
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]  # any number of seconds
                     connect_timeout=2,
-                    user_credentials=str(self.settings.credentials) if self.settings.credentials else None,
+                    user_credentials=str(credentials) if credentials else None,
                     disconnected_cb=self._on_disconnect,
                     reconnected_cb=self._on_reconnect,
                     error_cb=self._on_error,
@@ -130,17 +166,16 @@ class Bus:
             await self._close()
             reason = "" if isinstance(error, TimeoutError) else f" ({error})"
             raise UserError(
-                f"no NATS server with JetStream answers at {self.settings.url}{reason}",
+                f"no NATS server with JetStream answers at {without_secrets(self.settings.url)}{reason}",
                 "start one, or set WATCHLINE_NATS_URL to where it is",
                 exit_code=3,
             ) from None
 
     async def _close(self) -> None:
-        if self._ensuring is not None:
-            self._ensuring.cancel()
+        await self._stop_ensuring()
         with suppress(nats.errors.Error, asyncio.TimeoutError, OSError):
             if self._nc.is_connected:
-                await asyncio.wait_for(self._nc.flush(), timeout=1)
+                await asyncio.wait_for(self._nc.flush(), CLOSE_S)
         await self._nc.close()
 
     async def ensure(self) -> None:
@@ -178,10 +213,11 @@ class Bus:
 
     async def _on_disconnect(self) -> None:
         if not self._nc.is_closed:
-            self.log.warning("bus.disconnected", url=self.settings.url)
+            self.log.warning("bus.disconnected", url=without_secrets(self.settings.url))
 
     async def _on_reconnect(self) -> None:
-        self.log.info("bus.reconnected", url=self.settings.url)
+        self.log.info("bus.reconnected", url=without_secrets(self.settings.url))
+        await self._stop_ensuring()
         self._ensuring = asyncio.create_task(self._ensure_again(), name="ensure streams")
 
     async def _ensure_again(self) -> None:
@@ -194,6 +230,12 @@ class Bus:
         back, self._back = self._back, asyncio.Event()
         back.set()
 
+    async def _stop_ensuring(self) -> None:
+        if self._ensuring is not None:
+            self._ensuring.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._ensuring
+
     async def _on_error(self, error: Exception) -> None:
         self.log.debug("bus.error", error=type(error).__name__)
 
@@ -204,6 +246,7 @@ class Bus:
 
         Raises:
             TransientError: the server is away, slow, or the stream is full.
+            PermanentError: the message is larger than the server takes.
         """
         subject, message_id = subjects.address(message)
         header = {**codec.headers(message, trace), "Nats-Msg-Id": message_id}
@@ -217,11 +260,12 @@ class Bus:
     async def follow(self, stream: subjects.Stream, subject: str, kind: type[R]) -> AsyncIterator[R]:
         """Every message of a stream on `subject` (which may hold wildcards), from the first on, then each new one.
 
-        Goes on over reconnections. What is no such message is passed over.
+        Goes on over reconnections, and from the first on again where the stream was made anew. What is no such
+        message is passed over.
         """
         start = 1
         while True:
-            back, arrived = self._back, asyncio.Queue[Msg]()
+            back, arrived = self._back, asyncio.Queue[Msg](PENDING_NEWS)
             try:
                 async with self._reading(stream, subject, start, arrived):
                     while (message := await unless(back, arrived.get())) is not None:
@@ -237,6 +281,8 @@ class Bus:
     ) -> AsyncIterator[None]:
         """Puts what the stream holds from sequence `start` on into `arrived`, in order, while the block runs."""
         with as_transient(f"{stream.name} could not be followed"):
+            if (await self._js.stream_info(stream.name)).state.last_seq < start - 1:
+                start = 1
             reader = await self._js.subscribe(
                 subject,
                 stream=stream.name,
@@ -258,6 +304,8 @@ class Bus:
         Raises:
             TransientError: nobody answered (in time).
             AskError: the other side refused the ask.
+            PermanentError: the ask is larger than the server takes.
+            DecodeError: what came back is no such answer.
         """
         with as_transient(f"nobody answered {subject}"):
             reply = await self._nc.request(
@@ -299,8 +347,8 @@ class Bus:
         try:
             yield
         finally:
-            with suppress(nats.errors.Error):
-                await service.stop()
+            with suppress(nats.errors.Error, asyncio.TimeoutError):
+                await asyncio.wait_for(service.stop(), CLOSE_S)
 
     @asynccontextmanager
     async def present(self) -> AsyncIterator[None]:
@@ -311,8 +359,8 @@ class Bus:
     async def until_present(self, names: Iterable[str]) -> None:
         """Returns when each of the programs has made itself known."""
         for name in names:
-            while not await self._is_present(name):
-                await asyncio.sleep(PRESENCE_POLL_S)  # noqa: ASYNC110  the program is another process
+            while not await self._is_present(name):  # noqa: ASYNC110  the program is another process
+                await asyncio.sleep(PRESENCE_POLL_S)
 
     async def _is_present(self, name: str) -> bool:
         try:
@@ -351,13 +399,22 @@ class Bus:
             raise
 
     async def drop_portrait(self, key: str) -> None:
-        """Deletes the portrait under `key`, if there is one. Raises `TransientError`."""
+        """Deletes the portrait under `key`, if there is one, and overwrites it on the disk. Raises `TransientError`."""
         try:
             with as_transient("the portrait could not be deleted"):
-                await (await self._portraits()).delete(key)
+                store = await self._portraits()
+                await self._erase((await store.get_info(key)).nuid)
+                await store.delete(key)
         except TransientError as error:
             if not isinstance(error.__cause__, nats.js.errors.NotFoundError):
                 raise
+
+    async def _erase(self, object_id: str) -> None:
+        """Overwrites the chunks of an object: deleting it alone would leave them in the stream's file for a while."""
+        stream, chunks = f"OBJ_{subjects.PORTRAITS}", f"$O.{subjects.PORTRAITS}.C.{object_id}"
+        with suppress(nats.js.errors.NotFoundError):
+            while (chunk := await self._js.get_last_msg(stream, chunks)).seq is not None:
+                await self._js.delete_msg(stream, chunk.seq)
 
     async def _portraits(self) -> ObjectStore:
         return await self._js.object_store(subjects.PORTRAITS)
@@ -437,6 +494,12 @@ def dead_letter(
         deliveries=deliveries,
         at=time.time(),
     )
+
+
+def without_secrets(url: str) -> str:
+    """The addresses in `url` without the users and passwords that they may hold."""
+    parts = (urlsplit(address) for address in url.split(","))
+    return ",".join(f"{part.scheme}://{part.netloc.rpartition('@')[2]}" if part.netloc else part.path for part in parts)
 
 
 def _refusal(code: str, reason: str) -> dict[str, str]:
