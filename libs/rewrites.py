@@ -267,7 +267,8 @@ REWRITES: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
 
 def rewrite_file(source: Path, rewrite: str) -> bytes:
     """Returns the ONNX file `source` after the rewrite of that name."""
-    return rewritten(onnx.load(source), rewrite).SerializeToString(deterministic=True)
+    content: bytes = rewritten(onnx.load(source), rewrite).SerializeToString(deterministic=True)
+    return content
 
 
 def rewritten(model: onnx.ModelProto, rewrite: str) -> onnx.ModelProto:
