@@ -176,7 +176,10 @@ class Bus:
         with suppress(nats.errors.Error, asyncio.TimeoutError, OSError):
             if self._nc.is_connected:
                 await asyncio.wait_for(self._nc.flush(), CLOSE_S)
-        await self._nc.close()
+        if not self._nc.is_connected:  # else the client writes to a connection that is gone, and closes only by half
+            self._nc._pending_data_size = 0
+        with suppress(OSError):
+            await self._nc.close()
 
     async def ensure(self) -> None:
         """Makes every stream, bucket and store that is not there yet.

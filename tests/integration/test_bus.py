@@ -23,9 +23,8 @@ from proto.messages import (
 )
 from tests.examples import EXAMPLES, changed
 from tests.nats_server import MAX_PAYLOAD_BYTES
+from tests.waiting import SOON_S, eventually, soon
 
-SOON_S = 15.0
-"""How long a test waits for what must happen; on an idle machine it takes milliseconds."""
 QUESTION = EXAMPLES["detect_request"]
 ANSWER = EXAMPLES["detections"]
 
@@ -51,23 +50,6 @@ async def first_of(messages, count):
                 break
     await messages.aclose()
     return found
-
-
-async def until(condition):
-    """Returns when the coroutine function `condition` says true."""
-    async with asyncio.timeout(SOON_S):
-        while not await condition():
-            await asyncio.sleep(0.01)
-
-
-async def eventually(attempt):
-    """What `attempt` returns once it no longer raises `TransientError`."""
-    async with asyncio.timeout(SOON_S):
-        while True:
-            try:
-                return await attempt()
-            except TransientError:
-                await asyncio.sleep(0.05)
 
 
 async def detects(ask):
@@ -394,7 +376,7 @@ async def test_a_program_is_present_once_it_says_so(bus, nats_server, log):
     async with another_bus(nats_server, log) as program:
         waiting = asyncio.create_task(bus.until_present(["another"]))
         async with program.present():
-            await asyncio.wait_for(waiting, SOON_S)
+            await soon(waiting)
 
 
 async def test_a_micro_service_ends_in_time_when_the_server_is_gone(bus, nats_server):
@@ -437,7 +419,7 @@ async def test_everything_goes_on_when_the_server_was_killed_and_started_again(b
     async with bus.answering(subjects.DETECT, DetectRequest, detects, concurrency=2):
         back = bus.reconnected
         nats_server.restart()
-        await asyncio.wait_for(back.wait(), SOON_S)
+        await soon(back.wait())
         await eventually(lambda: bus.publish(changed("alert", id="after"), ""))
         await eventually(lambda: bus.publish(EXAMPLES["sample"], ""))
         answer = await eventually(lambda: bus.ask(subjects.DETECT, QUESTION, Detections))
@@ -467,7 +449,7 @@ async def test_a_follower_of_a_stream_that_was_wiped_starts_again_with_the_new_o
     nats_server.kill()
     shutil.rmtree(nats_server.store)
     nats_server.start()
-    await asyncio.wait_for(back.wait(), SOON_S)
+    await soon(back.wait())
     await eventually(lambda: bus.publish(changed("alert", id="new"), ""))
     assert [alert.id for alert in await first_of(following, 1)] == ["new"]
 

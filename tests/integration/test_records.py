@@ -1,0 +1,202 @@
+"""Records in real buckets, and mirrors that follow them."""
+
+import asyncio
+
+import pytest
+
+from libs.bus import Conflict, Mirror, Records, connect
+from libs.errors import TransientError
+from libs.settings import NatsSettings
+from proto import codec, subjects
+from proto.records import CameraRecord, DeploymentRecord, TrackState
+from tests.examples import EXAMPLES, changed
+from tests.waiting import eventually, soon, until
+
+KEY = "station-north"
+
+
+@pytest.fixture
+def deployments(bus):
+    return Records(bus, subjects.DEPLOYMENTS, DeploymentRecord)
+
+
+def deployment(version):
+    return changed("deployment_record", record_version=version)
+
+
+async def store_garbage(bus, key, data=b"\xc1 garbage"):
+    await (await bus.jetstream.key_value("deployments")).put(key, data)
+
+
+# -- records
+
+
+async def test_a_record_is_found_as_it_was_put(deployments):
+    assert await deployments.get(KEY) is None
+    revision = await deployments.put(KEY, deployment(1))
+    assert await deployments.get(KEY) == (deployment(1), revision)
+
+
+async def test_a_deleted_record_is_gone_and_may_come_anew(deployments):
+    await deployments.put(KEY, deployment(1))
+    await deployments.delete(KEY)
+    assert await deployments.get(KEY) is None
+    revision = await deployments.replace(KEY, deployment(2), revision=0)
+    assert await deployments.get(KEY) == (deployment(2), revision)
+
+
+async def test_deleting_what_is_not_there_does_nothing(deployments):
+    await deployments.delete("nowhere")
+    assert await deployments.get("nowhere") is None
+
+
+async def test_of_two_who_replace_the_same_record_one_wins_and_the_other_is_told(deployments):
+    revision = await deployments.put(KEY, deployment(1))
+    newer = await deployments.replace(KEY, deployment(2), revision)
+    with pytest.raises(Conflict):
+        await deployments.replace(KEY, deployment(3), revision)
+    assert await deployments.get(KEY) == (deployment(2), newer)
+
+
+async def test_of_many_who_create_the_same_record_one_wins(deployments):
+    tries = [deployments.replace(KEY, deployment(version), revision=0) for version in range(1, 21)]
+    outcomes = await asyncio.gather(*tries, return_exceptions=True)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict"] * 19 + ["int"]
+
+
+async def test_a_record_of_garbage_is_refused_without_being_quoted(bus, deployments):
+    await store_garbage(bus, KEY, b"\xc1 do not quote me")
+    with pytest.raises(codec.DecodeError) as refused:
+        await deployments.get(KEY)
+    assert "do not quote me" not in str(refused.value)
+
+
+async def test_records_say_when_the_server_is_away(nats_server, log):
+    async with connect(NatsSettings(url=nats_server.url, ask_timeout_s=0.2), "tests", log) as bus:
+        records = Records(bus, subjects.DEPLOYMENTS, DeploymentRecord)
+        nats_server.kill()
+        for attempt in (
+            records.get(KEY),
+            records.put(KEY, deployment(1)),
+            records.replace(KEY, deployment(1), 1),
+            records.delete(KEY),
+        ):
+            with pytest.raises(TransientError):
+                await attempt
+
+
+# -- mirrors
+
+
+async def test_a_mirror_holds_what_was_there_before_it_opened(bus, deployments):
+    for number in range(1, 6):
+        await deployments.put(f"d{number}", deployment(number))
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+        assert {key: record.record_version for key, record in mirror.all().items()} == {
+            f"d{number}": number for number in range(1, 6)
+        }
+
+
+async def test_a_mirror_of_an_empty_bucket_opens_empty(bus):
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+        assert mirror.all() == {}
+
+
+async def test_a_mirror_of_more_records_than_its_queue_holds_opens_whole(bus, deployments):
+    await asyncio.gather(*(deployments.put(f"d{number}", deployment(1)) for number in range(400)))
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+        assert len(mirror.all()) == 400
+
+
+async def test_a_mirror_follows_changes_and_deletions(bus, deployments):
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+
+        async def shows(version):
+            known = mirror.get(KEY)
+            return (known.record_version if known else None) == version
+
+        await deployments.put(KEY, deployment(1))
+        await until(lambda: shows(1))
+        await deployments.put(KEY, deployment(2))
+        await until(lambda: shows(2))
+        await deployments.delete(KEY)
+        await until(lambda: shows(None))
+
+
+async def test_a_change_between_two_looks_is_not_missed(bus, deployments):
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+        await soon(mirror.changed())  # the filling itself
+        await deployments.put(KEY, deployment(1))
+        await until(lambda: knows(mirror, KEY))
+        await soon(mirror.changed())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(mirror.changed(), 0.1)
+
+
+async def knows(mirror, key):
+    return mirror.get(key) is not None
+
+
+async def test_a_record_the_mirror_has_not_heard_of_is_looked_up(bus, deployments):
+    async with Mirror.open(bus, subjects.CAMERAS, CameraRecord) as mirror:
+        await Records(bus, subjects.CAMERAS, CameraRecord).put("gate-1", EXAMPLES["camera_record"])
+        assert await mirror.find("gate-1") == EXAMPLES["camera_record"]
+        assert await mirror.find("gate-2") is None
+
+
+async def test_a_garbage_record_is_passed_over_dead_lettered_and_does_not_stop_the_mirror(bus, deployments):
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+        await deployments.put("good", deployment(1))
+        await store_garbage(bus, "bad", b"\xc1 do not quote me")
+        await deployments.put("good", deployment(2))
+
+        async def shows_the_second():
+            return mirror.get("good") is not None and mirror.get("good").record_version == 2
+
+        await until(shows_the_second)
+        assert mirror.get("bad") is None
+        assert await mirror.find("bad") is None
+    letter = await bus.jetstream.get_last_msg("DEADLETTERS", "watchline.v1.deadletter.deployments")
+    assert b"bad" in letter.data
+    assert b"do not quote me" not in letter.data
+
+
+async def test_garbage_over_a_good_record_takes_it_away(bus, deployments):
+    await deployments.put(KEY, deployment(1))
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+
+        async def is_gone():
+            return mirror.get(KEY) is None
+
+        assert not await is_gone()
+        await store_garbage(bus, KEY)
+        await until(is_gone)
+
+
+async def test_mirrors_go_on_when_the_server_was_killed_and_started_again(bus, nats_server, deployments):
+    tracks = Records(bus, subjects.TRACKS, TrackState)
+    await deployments.put(KEY, deployment(1))
+    await tracks.put("a-track", EXAMPLES["track_state"])
+    async with (
+        Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as on_disk,
+        Mirror.open(bus, subjects.TRACKS, TrackState) as in_memory,
+    ):
+        assert in_memory.get("a-track") is not None
+        back = bus.reconnected
+        nats_server.restart()
+        await soon(back.wait())
+        await eventually(lambda: deployments.put(KEY, deployment(2)))
+        await eventually(lambda: tracks.put("another-track", EXAMPLES["track_state"]))
+
+        async def are_current():
+            return on_disk.get(KEY).record_version == 2 and set(in_memory.all()) == {"another-track"}
+
+        await until(are_current)
+
+
+async def test_a_mirror_cannot_open_while_the_server_is_away_and_can_be_given_up(nats_server, log):
+    async with connect(NatsSettings(url=nats_server.url, ask_timeout_s=0.2), "tests", log) as bus:
+        nats_server.kill()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.8), Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord):
+                pytest.fail("opened on no server")
