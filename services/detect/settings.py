@@ -14,7 +14,8 @@ class DetectSettings(BaseSettings):
     model_config = group("DETECT")
     model: str = "yunet-2023mar"
     """A detector of the catalogue."""
-    min_score: float = Field(default=0.6, ge=0, le=1)
-    """Detections under this `detect_score` are dropped. OpenCV Zoo's demo uses 0.9, its evaluation 0.3."""
+    min_score: float = Field(default=0.3, ge=0, le=1)
+    """Detections under this `detect_score` are dropped. A tracker starts tracks at 0.6, and keeps them with less: that
+    is what keeps a track whole (docs/tracking.md). Source: OpenCV Zoo evaluates YuNet from 0.3 on."""
     nms_iou: float = Field(default=0.3, gt=0, lt=1)
     """Of two boxes that overlap more than this the surer one stays. OpenCV's default."""

@@ -29,7 +29,7 @@ from services.ingest.frame import Frame
 from services.ingest.reader import Reader
 from services.ingest.samples import Place, Shot, cut_shots, to_sample
 from services.ingest.settings import IngestSettings
-from services.ingest.tracker import Tracker, TrackerSettings
+from services.ingest.tracker import NO_TRACK, Tracker, TrackerSettings
 
 R = TypeVar("R", bound=Message)
 Found = tuple[Frame, asyncio.Task[Detections | None]]
@@ -72,6 +72,7 @@ class Tally:
     dropped: int = 0
     """Frames of a live camera for which there was no time, or no answer."""
     detections: int = 0
+    """Faces that belong to a track; one face counts anew in every frame."""
     tracks: int = 0
     samples: int = 0
 
@@ -124,7 +125,7 @@ class Reading:
             while True:
                 await self._places.acquire()
                 frame = await self._reader.next()
-                self._tally.dropped = self._dropped_before + self._reader.dropped + self._unanswered
+                self._count_dropped()
                 if frame is None:
                     return
                 self._armed()
@@ -154,6 +155,7 @@ class Reading:
             self._places.release()
             if found is None:
                 self._unanswered += 1
+                self._count_dropped()
                 metrics.FRAMES.labels(self._camera, "unanswered").inc()
                 continue
             self._armed()
@@ -163,9 +165,9 @@ class Reading:
 
     async def _observe(self, frame: Frame, found: Detections) -> None:
         """Takes the faces of one frame: into their tracks, and out as samples where one is due."""
-        self._count(found)
         now_s = frame.source_time_s
         update = self._tracker.update(now_s, found.boxes, found.detect_scores)
+        self._count(int((update.track_ids != NO_TRACK).sum()))
         geometry = geometry_quality(found.landmarks, found.detect_scores)
         rows = [int(row) for row in update.confirmed.nonzero()[0]]
         for row in rows:
@@ -186,11 +188,14 @@ class Reading:
         for track in update.ended:
             await self._end(track)
 
-    def _count(self, found: Detections) -> None:
+    def _count(self, faces: int) -> None:
         self._tally.frames += 1
-        self._tally.detections += len(found.boxes)
+        self._tally.detections += faces
         metrics.FRAMES.labels(self._camera, "handled").inc()
-        metrics.DETECTIONS.labels(self._camera).inc(len(found.boxes))
+        metrics.DETECTIONS.labels(self._camera).inc(faces)
+
+    def _count_dropped(self) -> None:
+        self._tally.dropped = self._dropped_before + self._reader.dropped + self._unanswered
 
     def _greet(self, track: int) -> None:
         if track not in self._sent:

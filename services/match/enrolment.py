@@ -88,10 +88,11 @@ class Enrolment:
         """The one good face of an image; otherwise an error that says what is wrong with it."""
         image = await asyncio.to_thread(decode_rgb, data)
         found = await self._detect(image)
-        if len(found.boxes) == 0:
+        faces = int((found.detect_scores >= self._settings.min_score).sum())
+        if faces == 0:
             raise PermanentError("no face was found in the image")
-        if len(found.boxes) > 1:
-            raise PermanentError(f"{len(found.boxes)} faces were found in the image; a reference shows exactly one")
+        if faces > 1:
+            raise PermanentError(f"{faces} faces were found in the image; a reference shows exactly one")
         face = await asyncio.to_thread(_cut, image, found)
         self._check(face.quality)
         return face

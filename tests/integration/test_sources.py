@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import struct
-import subprocess
 import threading
 import time
 import zlib
@@ -25,12 +24,7 @@ import pytest
 from libs.errors import UserError
 from services.ingest.reader import Reader, ReaderOptions
 from services.ingest.sources import SourceError, SourceOptions, open_source
-
-SYSTEM_PYTHON = "/usr/bin/python3"
-RTSP_PACKAGES = (
-    "apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good "
-    "gstreamer1.0-plugins-bad"
-)
+from tests.rtsp_camera import RtspCamera
 
 
 def scene(index, width=160, height=120):
@@ -448,40 +442,12 @@ def test_other_protocols_are_refused(location):
 # rtsp
 
 
-class Camera:
-    """A real RTSP server in a process of its own."""
-
-    def __init__(self, path):
-        self.process = subprocess.Popen(
-            [SYSTEM_PYTHON, str(Path(__file__).parents[1] / "rtsp_server.py"), path],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.port = self.process.stdout.readline().strip()
-        self.url = f"rtsp://127.0.0.1:{self.port}/camera"
-
-    def stop(self):
-        self.process.kill()
-        return self.process.communicate(timeout=10)[1]
-
-
 @pytest.fixture
 def camera(tmp_path):
     """An RTSP camera that shows eight seconds, then hangs up."""
-    if not Path(SYSTEM_PYTHON).exists():
-        do_without_rtsp(f"there is no {SYSTEM_PYTHON}")
-    camera = Camera(make_clip(tmp_path / "camera.mp4", 200))
-    if not camera.port:
-        do_without_rtsp(camera.stop().strip().rpartition("\n")[2])
+    camera = RtspCamera(make_clip(tmp_path / "camera.mp4", 200))
     yield camera
     camera.stop()
-
-
-def do_without_rtsp(reason):
-    """Skips the test on a laptop; fails it in CI, where the server has to be."""
-    outcome = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-    outcome(f"the RTSP server does not start ({reason}): {RTSP_PACKAGES}")
 
 
 def test_a_camera_over_rtsp_is_live(camera):
