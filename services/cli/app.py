@@ -122,6 +122,35 @@ def up(
     _until_done(run_up(settings))
 
 
+@app.command()
+def bench(
+    source: Annotated[Path | None, typer.Option(help="A video file, which is looped; or else a demo clip.")] = None,
+    cameras: Annotated[int, typer.Option(min=1, max=32, help="Cameras that read it at once.")] = 1,
+    seconds: Annotated[float, typer.Option(min=0.1, help="About how long the limit takes for one round.")] = 8.0,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds; the figures are medians over them.")] = 3,
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="Measure the latency from capture to alert too, on live cameras.")
+    ] = False,
+    realtime_s: Annotated[float, typer.Option("--realtime-seconds", min=1, help="For how long.")] = 60.0,
+    json_out: JsonOption = None,
+    data_dir: DataOption = Path(".watchline/bench"),
+) -> None:
+    """How fast the pipeline is here: beside the best that one process can do, and beside a naive OpenCV loop.
+
+    In one run, on the same frames: frames a second, CPU and memory by process, and bytes on the bus. Takes two minutes.
+    docs/performance.md says how each is built and what the figures mean.
+    """
+    from services.cli.bench import run as bench_parts  # noqa: PLC0415  loads what no other command needs
+
+    store = console.fetch_assets((*MODELS, *demo_parts.ASSETS))
+    options = bench_parts.BenchOptions(source, cameras, seconds, repeats, realtime_s if realtime else None)
+    figures = _until_done(bench_parts.run_bench(options, store, data_dir, console.err.print))
+    bench_parts.print_figures(figures, console.out)
+    if json_out is not None:
+        json_out.write_text(json.dumps(figures.as_json(), indent=2) + "\n")
+        console.print_written("figures", json_out)
+
+
 @app.command("run")
 def run_service(
     service: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")],

@@ -48,7 +48,7 @@ class LimitOptions:
     """Batches that wait in front of each worker, so that none is ever idle."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Work:
     """What was done to the frames; the same for the pipeline and the naive loop, so that they can be compared."""
 
@@ -86,7 +86,8 @@ class _Camera:
 
     models: Models
     pool: ThreadPoolExecutor
-    work: Work = field(default_factory=Work)
+    frames: int = 0
+    faces: int = 0
     tracker: Tracker = field(default_factory=lambda: Tracker(TrackerSettings()))
     best: BestShot[Image] = field(default_factory=lambda: BestShot(BestShotSettings()))
     chips: list[Image] = field(default_factory=list)
@@ -104,14 +105,13 @@ class _Camera:
         for track in self.tracker.finish():
             self._keep(self.best.finish(track))
         self._embed()
-        self.work.embedded = sum(done.result() for done in self.embeds)
-        return self.work
+        return Work(self.frames, self.faces, sum(done.result() for done in self.embeds))
 
     def _take(self, frames: list[Frame], found: Future[list[Faces]]) -> None:
         for frame, faces in zip(frames, found.result(), strict=True):
             self._observe(frame, faces)
-            self.work.frames += 1
-            self.work.faces += len(faces.boxes)
+            self.frames += 1
+            self.faces += len(faces.boxes)
 
     def _observe(self, frame: Frame, faces: Faces) -> None:
         """The decisions of services/ingest/reading.py."""
