@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from socketserver import ThreadingMixIn
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
 
@@ -30,6 +31,12 @@ class _QuietHandler(WSGIRequestHandler):
         """Probes come every few seconds; they are not news."""
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    """A thread for each request: one who connects and says nothing must not keep the others waiting."""
+
+    daemon_threads = True
+
+
 @contextmanager
 def serve(settings: HealthSettings, readiness: Readiness, log: Log) -> Iterator[int | None]:
     """Serves the three pages from a thread while the block runs; gives the port, or `None` when none is set.
@@ -41,7 +48,7 @@ def serve(settings: HealthSettings, readiness: Readiness, log: Log) -> Iterator[
         yield None
         return
     try:
-        server = make_server(settings.host, settings.port, _pages(readiness), handler_class=_QuietHandler)
+        server = make_server(settings.host, settings.port, _pages(readiness), _Server, _QuietHandler)
     except OSError as error:
         address = f"{settings.host}:{settings.port}"
         raise UserError(f"cannot serve health at {address} ({error.strerror})", "set WATCHLINE_HEALTH_PORT") from None

@@ -21,6 +21,9 @@ MAX_SIDE_PX = 16_384
 MAX_PIXELS = 100_000_000
 """100 megapixels, 300 MB decoded: a decompression bomb claims more, a camera or scanner does not."""
 
+MAX_JPEG_SEGMENTS = 4096
+"""Segments and fill bytes before the frame header; a large colour profile takes a few hundred."""
+
 
 class ImageError(PermanentError):
     """Bytes that are no image we read, or an absurd one."""
@@ -97,8 +100,7 @@ def image_size(data: bytes) -> tuple[int, int]:
         if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             return _webp_size(data)
         if data[:2] == b"BM":
-            width, height = struct.unpack("<ii", data[18:26])
-            return abs(width), abs(height)
+            return _bmp_size(data)
     except (struct.error, IndexError):
         raise ImageError("the image is cut off within its header") from None
     raise ImageError("not a JPEG, PNG, WebP or BMP image")
@@ -107,16 +109,27 @@ def image_size(data: bytes) -> tuple[int, int]:
 def _jpeg_size(data: bytes) -> tuple[int, int]:
     """Walks the segments to the frame header (ITU-T T.81, B.2.2): markers C0 to CF but C4, C8 and CC."""
     at = 2
-    while True:
-        while data[at + 1] == 0xFF:
-            at += 1
-        marker, (length,) = data[at + 1], struct.unpack(">H", data[at + 2 : at + 4])
+    for _ in range(MAX_JPEG_SEGMENTS):
         if data[at] != 0xFF:
             raise ImageError("the image is damaged: its JPEG header is not whole")
+        if (marker := data[at + 1]) == 0xFF:  # a fill byte
+            at += 1
+            continue
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack(">HH", data[at + 5 : at + 9])
             return width, height
+        (length,) = struct.unpack(">H", data[at + 2 : at + 4])
         at += 2 + length
+    raise ImageError("the image is damaged: its JPEG header has no end")
+
+
+def _bmp_size(data: bytes) -> tuple[int, int]:
+    """Two kinds of BMP: OS/2's has a header of 12 bytes; in the other a negative height means "from the top down"."""
+    if data[14:18] == b"\x0c\0\0\0":
+        width, height = struct.unpack("<HH", data[18:22])
+    else:
+        width, height = struct.unpack("<ii", data[18:26])
+    return abs(width), abs(height)
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Mapping
+from pathlib import Path
 
-import numpy as np
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
@@ -19,12 +20,24 @@ from libs.settings import LogSettings
 Log = FilteringBoundLogger
 
 
+LONGEST_LIST = 32
+"""Items a logged list may have. The shortest templates in use have 128."""
+
+
 def withhold_biometrics(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """`event` with every array and run of bytes replaced by its type: no pixel or template is ever written."""
-    for name, value in event.items():
-        if isinstance(value, (bytes, bytearray, memoryview, np.ndarray)):
-            event[name] = f"<{type(value).__name__} withheld>"
-    return event
+    """`event` with plain values alone: no array, message or run of bytes, however deep, is ever written."""
+    return {name: _plain(value) for name, value in event.items()}
+
+
+def _plain(value: object) -> object:
+    """`value` if it is a number or text, its items if it is a short list or a map, else only the name of its type."""
+    if value is None or isinstance(value, (str, int, float, Path)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)) and len(value) <= LONGEST_LIST:
+        return [_plain(item) for item in value]
+    return f"<{type(value).__name__} withheld>"
 
 
 def configure(settings: LogSettings, service: str) -> Log:

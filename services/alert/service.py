@@ -31,6 +31,8 @@ M = TypeVar("M", bound=Message)
 
 CONFLICT_DELAY_S = 0.02
 """Another sample of the same track is being handled right now; that takes a few milliseconds."""
+FORGET_AFTER_S = subjects.CANDIDATES.max_age_s
+"""How long it is remembered when a waiting sample was first seen: as long as it can come again."""
 
 
 class Store(Protocol[M]):
@@ -97,6 +99,7 @@ class Alerter:
                 await self._memory.tracks.replace(key, state, revision)
             except Conflict:
                 raise TransientError("another sample of the track came first", CONFLICT_DELAY_S) from None
+            self._first_seen.pop(seen.id, None)
         return [self._alert(seen, state, raised, deployment) for raised in state.raised_by(seen.sample)]
 
     def _wait_for_earlier(self, seen: Candidates, state: TrackState) -> None:
@@ -105,11 +108,19 @@ class Alerter:
         Raises:
             TransientError: an earlier sample is missing.
         """
+        if state.has_all_before(seen.sample):
+            return
         now = self._clock()
-        first_seen = self._first_seen.setdefault(seen.id, now)
-        if now - first_seen < self._settings.hold_s and not state.has_all_before(seen.sample):
+        self._forget_before(now - FORGET_AFTER_S)
+        if now - self._first_seen.setdefault(seen.id, now) < self._settings.hold_s:
             raise TransientError("an earlier sample of the track is on its way", self._settings.look_again_s)
-        del self._first_seen[seen.id]
+
+    def _forget_before(self, then: float) -> None:
+        """Drops what was first seen before `then`: some samples that waited here were handled by another replica."""
+        for sample, first_seen in list(self._first_seen.items()):  # in the order they were seen
+            if first_seen >= then:
+                break
+            del self._first_seen[sample]
 
     async def _judge(self, seen: Candidates, state: TrackState, deployment: DeploymentRecord) -> TrackState:
         """`state` with the alerts that its scores now call for."""
@@ -143,11 +154,12 @@ class Alerter:
         if last is not None and abs(seen.captured_at - last.captured_at) < deployment.cooldown_s:
             metrics.ALERTS.labels(seen.deployment, "withheld").inc()
             return False
-        try:
-            taken = LastAlert(alert=alert, track=seen.track, captured_at=seen.captured_at)
-            await self._memory.cooldowns.replace(key, taken, revision)
-        except Conflict:
-            raise TransientError("another alert for the subject came first", CONFLICT_DELAY_S) from None
+        if last is None or seen.captured_at > last.captured_at:  # a late one must not hide the newer one
+            try:
+                taken = LastAlert(alert=alert, track=seen.track, captured_at=seen.captured_at)
+                await self._memory.cooldowns.replace(key, taken, revision)
+            except Conflict:
+                raise TransientError("another alert for the subject came first", CONFLICT_DELAY_S) from None
         metrics.ALERTS.labels(seen.deployment, "raised").inc()
         return True
 
@@ -163,7 +175,7 @@ class Alerter:
             score=raised.score,
             threshold=deployment.threshold,
             searched=seen.searched,
-            samples=sum(scores.sample <= raised.sample for scores in state.samples),
+            samples=[scores.sample for scores in state.samples].index(raised.sample) + 1,
             template_version=seen.template_version,
             captured_at=seen.captured_at,
             source_time_s=seen.source_time_s,
