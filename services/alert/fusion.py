@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import fsum
 
 from proto.records import SampleScores
 
@@ -11,7 +12,8 @@ def fuse(samples: Sequence[SampleScores], subject: str, floor: float) -> float:
     """The mean score of `subject` over the samples of a track; one that did not list the subject counts `floor`.
 
     The floor is the most such a sample can have scored, so the mean is an upper bound and no listed person is
-    missed by it. Source of the rule: measured, docs/decisions.md, "Fusion".
+    missed by it. Summed exactly, so that the order in which samples are handled cannot tip an alert.
+    Source of the rule: measured, docs/decisions.md, "Fusion".
     """
     scores = [sample.scores.get(subject, floor) for sample in samples]
-    return sum(scores) / len(scores)
+    return fsum(scores) / len(scores)
