@@ -24,9 +24,9 @@ from libs.gallery import (
     Reference,
     ReferenceEntry,
     UnknownWatchListError,
-    collection_name,
     open_gallery,
 )
+from libs.gallery.contract import collection_name
 from tests.qdrant_rest import qdrant_peer
 
 D = 128
@@ -511,7 +511,7 @@ async def test_a_removal_cut_short_is_finished_by_asking_again(edge):
     templates = unit_templates(1500, dimension=16)
     gallery = await filled(settings, templates)
     removing = asyncio.create_task(gallery.remove("wanted", "s000005"))
-    while not list(edge.directory.glob("*.building")):  # noqa: ASYNC110 - another process makes it
+    while not list(edge.directory.glob("*.building")):
         await asyncio.sleep(0)
     removing.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -529,12 +529,12 @@ async def test_a_removal_cut_short_by_death_is_finished_when_the_directory_is_op
     dying = """
 import asyncio, os, signal, sys
 from pathlib import Path
-import libs.gallery_edge as edge
+import libs.gallery.edge as edge
 from libs.gallery import GallerySettings
 edge.rewrite_shard = lambda shard: os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(edge.EdgeGallery(GallerySettings("sface-1", 128, Path(sys.argv[1]))).remove("wanted", "s000005"))
 """
-    ended = subprocess.run([sys.executable, "-c", dying, str(edge.directory)], check=False)  # noqa: ASYNC221
+    ended = subprocess.run([sys.executable, "-c", dying, str(edge.directory)], check=False)
     assert ended.returncode == -9
     assert files_holding(edge.directory, templates[5])
     gallery = open_gallery(edge)

@@ -1,4 +1,4 @@
-"""What a gallery of face templates is, for both engines: values, checks, ranking, and the factory.
+"""What a gallery of face templates is, for both engines: values, checks and ranking.
 
 A gallery holds watch lists. A watch list holds references: templates of subjects, known here only by
 ids. Each list is one collection per template version, so templates of different models are never compared.
@@ -138,21 +138,6 @@ class Gallery(Protocol):
 
     async def close(self) -> None:
         """Let go of the engine; the gallery cannot be used afterwards."""
-
-
-def open_gallery(settings: GallerySettings) -> Gallery:
-    """A gallery on the engine that the settings name: a Qdrant server when there is a `url`, else embedded.
-
-    Raises UserError when the settings or the directory are bad. A server is contacted by the first call.
-    """
-    checked_version(settings.template_version)
-    if settings.url is not None:
-        from libs.gallery_server import ServerGallery  # noqa: PLC0415 - one engine is imported, not both
-
-        return ServerGallery(settings)
-    from libs.gallery_edge import EdgeGallery  # noqa: PLC0415
-
-    return EdgeGallery(settings)
 
 
 def collection_name(watch_list: str, template_version: str) -> str:

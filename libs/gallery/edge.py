@@ -25,7 +25,8 @@ import numpy as np
 import qdrant_edge as engine
 
 from libs.errors import UserError
-from libs.gallery import (
+from libs.gallery.apart import run_apart
+from libs.gallery.contract import (
     INDEX_BUILD_WIDTH,
     INDEX_LINKS,
     INDEX_SEARCH_WIDTH,
@@ -43,8 +44,7 @@ from libs.gallery import (
     merged,
     point_id,
 )
-from libs.gallery_apart import run_apart
-from libs.gallery_directory import (
+from libs.gallery.directory import (
     BUILDING,
     GalleryDirectory,
     damage_named,

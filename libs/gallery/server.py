@@ -17,7 +17,7 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from libs.errors import PermanentError, TransientError, UserError
-from libs.gallery import (
+from libs.gallery.contract import (
     INDEX_BUILD_WIDTH,
     INDEX_LINKS,
     INDEX_SEARCH_WIDTH,
