@@ -20,6 +20,9 @@ from proto.messages import Detections, DetectRequest
 from services.detect.settings import DetectSettings
 from services.detect.yunet import Faces, YuNet
 
+MAX_ASK_PIXELS = 9_000_000
+"""A 4K frame unscaled. Measured with YuNet: 0.65 GB of memory and 0.8 s for 8 megapixels, 1.5 GB and 3 s for 20."""
+
 
 class Detector:
     """Finds the faces in the JPEGs of several asks at once; runs in the threads of a batcher."""
@@ -61,7 +64,7 @@ async def detect(host: Host) -> AsyncIterator[None]:
 
 def _decoded(jpeg: bytes) -> Image | PermanentError:
     try:
-        return decode_jpeg(jpeg)
+        return decode_jpeg(jpeg, MAX_ASK_PIXELS)
     except PermanentError as error:
         return error
 
