@@ -70,10 +70,11 @@ async def _run(name: str, program: Program, logger: Log) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     readiness = health.Readiness()
+    nats, settings = load(NatsSettings), load(ServiceSettings)
     with health.serve(load(HealthSettings), readiness, logger):
         try:
-            async with connect(load(NatsSettings), name, logger) as bus, asyncio.TaskGroup() as tasks:
-                await _serve(Host(name, bus, logger, load(ServiceSettings), tasks), program, readiness, stop)
+            async with connect(nats, name, logger) as bus, asyncio.TaskGroup() as tasks:
+                await _serve(Host(name, bus, logger, settings, tasks), program, readiness, stop)
         except BaseExceptionGroup as group:
             raise _first(group) from group
 
