@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from libs import health, log
@@ -60,17 +60,30 @@ def main(name: str, program: Program) -> int:
         print(f"{name}: {error}", file=sys.stderr)  # noqa: T201  the one line a person must see
         return error.exit_code
     except TransientError as error:
-        print(f"{name}: {error.reason}; is the NATS server well?", file=sys.stderr)  # noqa: T201
+        print(f"{name}: {error.reason}; is the NATS server well?", file=sys.stderr)  # noqa: T201  so is this
         return 3
     return 0
 
 
 async def _run(name: str, program: Program, logger: Log) -> None:
-    stop = asyncio.Event()
+    """Runs the program until a signal; one that comes before it is ready (NATS may be away) gives the start up."""
+    stop, readiness = asyncio.Event(), health.Readiness()
+    running = asyncio.create_task(_host(name, program, logger, (stop, readiness)), name=name)
+
+    def end() -> None:
+        if not readiness.ready and not stop.is_set():
+            running.cancel()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    readiness = health.Readiness()
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def _host(name: str, program: Program, logger: Log, state: tuple[asyncio.Event, health.Readiness]) -> None:
     nats, settings = load(NatsSettings), load(ServiceSettings)
+    stop, readiness = state
     with health.serve(load(HealthSettings), readiness, logger):
         try:
             async with connect(nats, name, logger) as bus, asyncio.TaskGroup() as tasks:

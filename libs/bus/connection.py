@@ -89,8 +89,8 @@ async def connect(settings: NatsSettings, name: str, log: Log) -> AsyncIterator[
         UserError: no server answers within `settings.wait_s`, or it refuses us.
     """
     bus = Bus(settings, name, log)
-    await bus._open()
     try:
+        await bus._open()
         yield bus
     finally:
         await bus._close()
@@ -163,7 +163,6 @@ class Bus:
                 )
                 await self.ensure()
         except (TimeoutError, nats.errors.Error, OSError, TransientError) as error:
-            await self._close()
             reason = "" if isinstance(error, TimeoutError) else f" ({error})"
             raise UserError(
                 f"no NATS server with JetStream answers at {without_secrets(self.settings.url)}{reason}",

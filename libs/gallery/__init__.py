@@ -33,6 +33,6 @@ def open_gallery(settings: GallerySettings) -> Gallery:
         from libs.gallery.server import ServerGallery  # noqa: PLC0415 - one engine is imported, not both
 
         return ServerGallery(settings)
-    from libs.gallery.edge import EdgeGallery  # noqa: PLC0415
+    from libs.gallery.edge import EdgeGallery  # noqa: PLC0415 - as above
 
     return EdgeGallery(settings)

@@ -132,6 +132,16 @@ async def test_ctrl_c_ends_a_service_as_well(nats_server):
         assert await soon(service.wait()) == 0
 
 
+async def test_a_service_that_still_waits_for_nats_ends_at_once(nats_server):
+    nats_server.kill()
+    async with started(WATCHLINE_NATS_URL=nats_server.url, WATCHLINE_HEALTH_PORT="0") as service:
+        port = (await event(service, "health"))["port"]
+        assert await asyncio.to_thread(readiness, port) == 503
+        service.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(service.wait(), 5) == 0
+        assert "Traceback" not in (await service.stderr.read()).decode()
+
+
 async def test_a_service_ends_in_time_while_nats_is_gone(nats_server):
     async with started(WATCHLINE_NATS_URL=nats_server.url) as service:
         await event(service, "ready")
