@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -30,7 +30,7 @@ from libs.bus.connection import dead_letter
 from libs.errors import PermanentError, TransientError
 from libs.log import Log, describe_bug
 from libs.settings import ServiceSettings
-from libs.waiting import unless
+from libs.waiting import end, unless
 from proto import codec, subjects
 from proto.messages import Message
 from proto.records import Attempt
@@ -79,9 +79,7 @@ class Actor(Generic[In]):
                 await inbox.stop()
                 await self._finish(in_hand)
             finally:
-                heartbeat.cancel()
-                with suppress(asyncio.CancelledError):
-                    await heartbeat
+                await end(heartbeat)
 
     async def _work_until(self, stopping: asyncio.Event, inbox: Inbox) -> set[asyncio.Task[None]]:
         """Starts on each delivery as it comes; gives what is still in hand when `stopping` is set."""
@@ -102,9 +100,7 @@ class Actor(Generic[In]):
         """Waits for what is in hand; what takes longer than the grace time is dropped and will be delivered again."""
         if in_hand:
             _, late = await asyncio.wait(in_hand, timeout=self._settings.grace_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await end(*late)
 
     async def _keep_alive(self, inbox: Inbox) -> None:
         while True:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlsplit
 
 import nats
 import nats.errors
@@ -36,7 +36,7 @@ from nats.micro.service import EndpointConfig, ServiceConfig
 from libs.errors import PermanentError, TransientError, UserError
 from libs.log import Log, describe_bug
 from libs.settings import NatsSettings
-from libs.waiting import unless
+from libs.waiting import end, unless
 from proto import codec, subjects
 from proto.messages import DeadLetter, Message
 
@@ -162,7 +162,7 @@ class Bus:
                     error_cb=self._on_error,
                 )
                 await self.ensure()
-        except (TimeoutError, nats.errors.Error, OSError, TransientError) as error:
+        except (TimeoutError, nats.errors.Error, OSError, TransientError, ValueError) as error:
             reason = "" if isinstance(error, TimeoutError) else f" ({error})"
             raise UserError(
                 f"no NATS server with JetStream answers at {without_secrets(self.settings.url)}{reason}",
@@ -171,6 +171,8 @@ class Bus:
             ) from None
 
     async def _close(self) -> None:
+        if self._nc._flush_queue is None:  # the client refused before it tried to connect, and cannot be closed
+            return
         await self._stop_ensuring()
         with suppress(nats.errors.Error, asyncio.TimeoutError, OSError):
             if self._nc.is_connected:
@@ -234,9 +236,7 @@ class Bus:
 
     async def _stop_ensuring(self) -> None:
         if self._ensuring is not None:
-            self._ensuring.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._ensuring
+            await end(self._ensuring)
 
     async def _on_error(self, error: Exception) -> None:
         self.log.debug("bus.error", error=type(error).__name__)
@@ -500,8 +500,7 @@ def dead_letter(
 
 def without_secrets(url: str) -> str:
     """The addresses in `url` without the users and passwords that they may hold."""
-    parts = (urlsplit(address) for address in url.split(","))
-    return ",".join(f"{part.scheme}://{part.netloc.rpartition('@')[2]}" if part.netloc else part.path for part in parts)
+    return re.sub(r"//[^,]*@", "//", url)
 
 
 def _refusal(code: str, reason: str) -> dict[str, str]:

@@ -83,6 +83,15 @@ async def test_no_server_at_the_address_is_one_line_that_says_what_to_do(log):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("url", ["nats://127.0.0.1:port", "nats://[::1", "a b c", "://", ""])
+async def test_an_address_that_is_none_is_one_line(log, url):
+    with pytest.raises(UserError) as refused:
+        async with connect(NatsSettings(url=url, wait_s=0.3), "tests", log):
+            pytest.fail("connected to nothing")
+    assert "no NATS server with JetStream answers at" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 async def test_a_password_in_the_address_is_never_shown(log):
     with pytest.raises(UserError) as refused:
         async with connect(NatsSettings(url="nats://me:hush@127.0.0.1:1", wait_s=0.3), "tests", log):

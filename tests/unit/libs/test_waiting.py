@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from libs.waiting import any_of, unless
+from libs.waiting import any_of, end, unless
 
 
 async def test_what_comes_first_is_returned():
@@ -75,3 +75,40 @@ async def test_any_of_several_is_enough_and_the_others_end():
 
 async def test_none_of_several_within_the_time_is_said():
     assert not await any_of(asyncio.Event().wait(), timeout_s=0.01)
+
+
+async def test_a_cancellation_while_the_others_end_is_not_taken_for_theirs():
+    """Otherwise a loop that is told to end at that moment would run for ever."""
+    ending, event = asyncio.Event(), asyncio.Event()
+
+    async def takes_its_time():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await asyncio.sleep(0.01)
+
+    waiting = asyncio.create_task(unless(event, takes_its_time()))
+    await asyncio.sleep(0)
+    event.set()
+    await ending.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_what_is_ended_may_end_as_it_likes():
+    async def breaks():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("broken on the way out")
+
+    tasks = [
+        asyncio.create_task(breaks()),
+        asyncio.create_task(asyncio.sleep(0)),
+        asyncio.create_task(asyncio.sleep(60)),
+    ]
+    await asyncio.sleep(0.001)
+    await end(*tasks)
+    assert all(task.done() for task in tasks)
