@@ -42,12 +42,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: requirements/build.txt requirements/$(EXTRA).txt pyproject.toml | $(BIN)/python
-	@echo "installing Watchline ($(EXTRA))"
+	@echo "installing Watchline ($(EXTRA)): about a minute"
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt -r requirements/$(EXTRA).txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/installed-dev: requirements/dev.txt $(VENV)/installed
-	@echo "installing the development tools"
+	@echo "installing the development tools: half a minute"
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	@touch $@

@@ -9,6 +9,10 @@ from pydantic import Field, model_validator
 from proto.messages import ListName, Message, Name, SubjectId, TrackId
 
 
+MOST_RECENT = 64
+"""Alerts for a subject at a camera that are remembered: an hour of them at one a minute."""
+
+
 class DeploymentRecord(Message):
     """An authorised use, bucket `deployments`: the only thing that makes a camera run and a list be searched."""
 
@@ -113,12 +117,31 @@ class TrackState(Message):
         return tuple(raised for raised in self.raised if raised.sample == sample)
 
 
-class LastAlert(Message):
-    """When a subject was last alerted at a camera, bucket `cooldowns`."""
+class RecentAlert(Message):
+    """An alert for a subject at a camera, and when the face that tipped it was captured."""
 
     alert: str
-    track: TrackId
     captured_at: float
+
+
+class RecentAlerts(Message):
+    """The latest alerts for a subject at a camera, bucket `cooldowns`; the newest is the last."""
+
+    alerts: tuple[RecentAlert, ...]
+
+    def has(self, alert: RecentAlert) -> bool:
+        """Whether this very alert, tipped by the same face, is among them: its message came a second time."""
+        return alert in self.alerts
+
+    def forbid(self, alert: RecentAlert, cooldown_s: float) -> bool:
+        """Whether the track has alerted before, or another alert lies nearer in time than the cool-down."""
+        return any(
+            past.alert == alert.alert or abs(past.captured_at - alert.captured_at) < cooldown_s for past in self.alerts
+        )
+
+    def with_alert(self, alert: RecentAlert) -> RecentAlerts:
+        """One more alert; of more than `MOST_RECENT` the first noted is forgotten."""
+        return RecentAlerts(alerts=(*self.alerts, alert)[-MOST_RECENT:])
 
 
 class Attempt(Message):

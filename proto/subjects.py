@@ -33,7 +33,8 @@ class Stream:
     duplicate_window_s: float = 120.0
 
 
-SAMPLES = Stream("SAMPLES", (f"{ROOT}.sample.*",), "memory", "workqueue", 60, max_messages=2048, duplicate_window_s=60)
+SAMPLES = Stream("SAMPLES", (f"{ROOT}.sample.*",), "memory", "workqueue", 60, max_messages=1024, duplicate_window_s=60)
+"""Refuses from 1,024 on, which one core embeds within 20 s: what is accepted is handled within its age."""
 PROBES = Stream("PROBES", (f"{ROOT}.probe.*",), "memory", "workqueue", 60, max_messages=8192, duplicate_window_s=60)
 CANDIDATES = Stream("CANDIDATES", (f"{ROOT}.candidates.*",), "memory", "workqueue", 600, max_messages=8192)
 ALERTS = Stream("ALERTS", (f"{ROOT}.alert.*.*",), "file", "limits", 24 * 3600, duplicate_window_s=600)
@@ -54,7 +55,7 @@ CAMERAS = Bucket("cameras", "file")
 DEPLOYMENTS = Bucket("deployments", "file")
 STATUS = Bucket("status", "file")
 LEASES = Bucket("leases", "memory", ttl_s=5)
-TRACKS = Bucket("tracks", "memory", ttl_s=900)
+TRACKS = Bucket("tracks", "memory", ttl_s=3600)
 COOLDOWNS = Bucket("cooldowns", "file", ttl_s=24 * 3600)
 ATTEMPTS = Bucket("attempts", "memory", ttl_s=600)
 BUCKETS = (CAMERAS, DEPLOYMENTS, STATUS, LEASES, TRACKS, COOLDOWNS, ATTEMPTS)

@@ -150,7 +150,8 @@ _EXAMPLES = (
         ),
         raised=(RAISED,),
     ),
-    records.LastAlert(alert="a1b2c3", track="gate-1-0c8f-17", captured_at=1_700_000_000.25),
+    records.RecentAlert(alert="a1b2c3", captured_at=1_700_000_000.25),
+    records.RecentAlerts(alerts=(records.RecentAlert(alert="a1b2c3", captured_at=1_700_000_000.25),)),
     records.Attempt(stage="match", sequence=17),
     records.Lease(holder="ingest-7f", camera="gate-1"),
 )

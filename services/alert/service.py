@@ -1,7 +1,7 @@
 """Fuses the candidates of a track and raises one alert a subject, camera and window.
 
 All state lies in the key-value store, so any replica can take any message and a killed one loses nothing: a track's
-scores in `tracks`, the last alert for a subject at a camera in `cooldowns`, both written by compare-and-set before
+scores in `tracks`, the recent alerts for a subject at a camera in `cooldowns`, both written by compare-and-set before
 the alert is published. A message that comes a second time finds what it did the first time and says it again, and
 the stream drops the copy by its id.
 """
@@ -23,7 +23,7 @@ from libs.service import Host
 from libs.settings import load
 from proto import subjects
 from proto.messages import Alert, Candidate, Candidates, Message
-from proto.records import DeploymentRecord, LastAlert, Raised, SampleScores, TrackState
+from proto.records import DeploymentRecord, Raised, RecentAlert, RecentAlerts, SampleScores, TrackState
 from services.alert.fusion import fuse
 from services.alert.settings import AlertSettings
 
@@ -65,7 +65,7 @@ class Memory:
 
     deployments: Deployments
     tracks: Store[TrackState]
-    cooldowns: Store[LastAlert]
+    cooldowns: Store[RecentAlerts]
     portraits: Portraits
 
 
@@ -148,18 +148,17 @@ class Alerter:
         """Whether no other alert stands for the subject at the camera within the cool-down; if so, takes the place."""
         key = subjects.key(seen.deployment, seen.camera, candidate.subject)
         found = await self._memory.cooldowns.get(key)
-        last, revision = found or (None, 0)
-        if last is not None and last.alert == alert:
+        recent, revision = found or (RecentAlerts(alerts=()), 0)
+        this = RecentAlert(alert=alert, captured_at=seen.captured_at)
+        if recent.has(this):
             return True
-        if last is not None and abs(seen.captured_at - last.captured_at) < deployment.cooldown_s:
+        if recent.forbid(this, deployment.cooldown_s):
             metrics.ALERTS.labels(seen.deployment, "withheld").inc()
             return False
-        if last is None or seen.captured_at > last.captured_at:  # a late one must not hide the newer one
-            try:
-                taken = LastAlert(alert=alert, track=seen.track, captured_at=seen.captured_at)
-                await self._memory.cooldowns.replace(key, taken, revision)
-            except Conflict:
-                raise TransientError("another alert for the subject came first", CONFLICT_DELAY_S) from None
+        try:
+            await self._memory.cooldowns.replace(key, recent.with_alert(this), revision)
+        except Conflict:
+            raise TransientError("another alert for the subject came first", CONFLICT_DELAY_S) from None
         metrics.ALERTS.labels(seen.deployment, "raised").inc()
         return True
 
@@ -208,7 +207,7 @@ async def alert(host: Host) -> AsyncIterator[None]:
         memory = Memory(
             deployments=mirror,
             tracks=Records(host.bus, subjects.TRACKS, TrackState),
-            cooldowns=Records(host.bus, subjects.COOLDOWNS, LastAlert),
+            cooldowns=Records(host.bus, subjects.COOLDOWNS, RecentAlerts),
             portraits=host.bus,
         )
         alerter = Alerter(memory, load(AlertSettings))

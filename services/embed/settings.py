@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic_settings import BaseSettings
 
 from libs.settings import group
@@ -11,5 +13,5 @@ class EmbedSettings(BaseSettings):
     """The model. Another one means another template version, and so another collection for every list."""
 
     model_config = group("EMBED")
-    model: str = "sface-2021dec"
-    """An embedder of the catalogue."""
+    model: Literal["sface-2021dec"] = "sface-2021dec"
+    """An embedder of the catalogue that has an adapter here."""

@@ -59,13 +59,14 @@ class Enrolment:
         """Whether the subject was enrolled, and if not, why.
 
         Raises:
-            TransientError: detect, embed or the gallery is away; nothing was stored.
+            TransientError: detect, embed, the bus or the gallery is away; the subject is not on the list, ask again.
             UnknownWatchListError: there is no such list.
         """
         try:
             face = await self._face(ask.image)
         except PermanentError as error:
             return _refused(ask, error)
+        await self._gallery.count(ask.watch_list)  # a list that is not there is told before anything is stored
         template = await self._template(face.chip)
         reference = Reference(
             subject=ask.subject,
@@ -74,8 +75,8 @@ class Enrolment:
             template_version=self._version,
             enrolled_at=time.time(),
         )
-        await self._gallery.enrol(ask.watch_list, [reference])
         await self._bus.put_portrait(subjects.reference_portrait(ask.watch_list, ask.subject), face.portrait)
+        await self._gallery.enrol(ask.watch_list, [reference])
         return EnrolReply(
             watch_list=ask.watch_list,
             subject=ask.subject,

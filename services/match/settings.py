@@ -16,8 +16,9 @@ class MatchSettings(BaseSettings):
     """The embedder whose templates the lists hold. Another one is another collection for every list."""
     dimension: int = Field(default=128, ge=1, le=4096)
     """Length of its templates."""
-    candidates: int = Field(default=5, ge=1, le=100)
-    """Most subjects on a candidate list."""
+    candidates: int = Field(default=16, ge=1, le=100)
+    """Most subjects on a candidate list. At the usual floor (0.40) a stranger resembles 0.2 of a list of 1,000, so 16
+    is hardly ever full."""
     exact_up_to: int = Field(default=100_000, ge=1)
     """References of a list up to which search is exact; over it an HNSW index is built."""
 

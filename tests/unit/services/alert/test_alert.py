@@ -139,6 +139,26 @@ async def test_a_very_late_alert_does_not_end_the_cool_down_of_a_newer_one(alert
     assert await subjects_alerted(alerter, *sightings) == ["S-1", "S-1"]
 
 
+async def test_a_track_whose_state_has_lapsed_does_not_alert_a_second_time(alerter, memory):
+    assert await subjects_alerted(alerter, seen("t1", 1, at=1000)) == ["S-1"]
+    memory.tracks.records.clear()
+    assert await subjects_alerted(alerter, seen("t1", 1, at=1960)) == []
+
+
+async def test_a_clock_that_was_set_back_does_not_switch_the_cool_down_off(alerter):
+    assert await subjects_alerted(alerter, seen("t1", at=5000)) == ["S-1"]
+    set_back = [seen(f"t{number}", at=1400 + 2 * number) for number in range(2, 12)]
+    assert await subjects_alerted(alerter, *set_back) == ["S-1"]
+
+
+async def test_a_file_that_is_played_again_from_its_start_alerts_nobody_twice(alerter):
+    visits = [1000, 1100, 1200]
+    first = [seen(f"a{at}", at=at) for at in visits]
+    again = [seen(f"b{at}", at=at) for at in visits]
+    assert await subjects_alerted(alerter, *first) == ["S-1"] * 3
+    assert await subjects_alerted(alerter, *again) == []
+
+
 @pytest.mark.parametrize(
     "other",
     [{"camera": "gate-2"}, {"scores": [("S-2", 0.6)]}, {"deployment": "station-south"}],
