@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from proto.messages import ListName, Message, Name, SubjectId, TrackId
 
-
 MOST_RECENT = 64
 """Alerts for a subject at a camera that are remembered: an hour of them at one a minute."""
 
@@ -72,6 +71,10 @@ class CameraStatus(Message):
     detail: str = ""
     """Why the camera is retrying, failed, or ended early."""
     updated_at: float = 0.0
+    reading: str = ""
+    """What the ids of all the tracks that are counted here start with. A file that is played again gets another."""
+    disarmed: bool = False
+    """Whether it ended before its source did, because its deployment was over; armed again, it runs again."""
 
 
 class SampleScores(Message):

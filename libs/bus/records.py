@@ -20,6 +20,9 @@ from proto.subjects import Bucket
 
 M = TypeVar("M", bound=Message)
 
+OTHER_REVISION = (10071, 10164)
+"""JetStream's codes for "wrong last sequence"."""
+
 
 class Conflict(Exception):  # noqa: N818  the word for it
     """Someone else wrote the record since it was read."""
@@ -71,10 +74,21 @@ class Records(Generic[M]):
                 raise Conflict(key) from None
             raise
 
-    async def delete(self, key: str) -> None:
-        """Removes the record under `key`, and what was there before it. Raises `TransientError`."""
-        with as_transient(f"{self._bucket.name} could not be written"):
-            await (await self._store()).purge(key)
+    async def delete(self, key: str, revision: int | None = None) -> None:
+        """Removes the record under `key`; given a `revision`, only if that is what lies there.
+
+        Raises:
+            Conflict: something else lies there, or nothing any more.
+            TransientError: the server is away.
+        """
+        try:
+            with as_transient(f"{self._bucket.name} could not be written"):
+                store = await self._store()
+                await (store.purge(key) if revision is None else store.delete(key, last=revision))
+        except TransientError as error:
+            if getattr(error.__cause__, "err_code", None) in OTHER_REVISION:
+                raise Conflict(key) from None
+            raise
 
     async def _store(self) -> KeyValue:
         return await self._bus.jetstream.key_value(self._bucket.name)

@@ -50,6 +50,19 @@ async def test_deleting_what_is_not_there_does_nothing(deployments):
     assert await deployments.get("nowhere") is None
 
 
+async def test_a_record_is_deleted_only_at_the_revision_that_was_named(deployments):
+    first = await deployments.put(KEY, deployment(1))
+    second = await deployments.put(KEY, deployment(2))
+    with pytest.raises(Conflict):
+        await deployments.delete(KEY, first)
+    assert await deployments.get(KEY) == (deployment(2), second)
+    await deployments.delete(KEY, second)
+    assert await deployments.get(KEY) is None
+    with pytest.raises(Conflict):
+        await deployments.delete(KEY, second)
+    assert await deployments.replace(KEY, deployment(3), revision=0) > second
+
+
 async def test_of_two_who_replace_the_same_record_one_wins_and_the_other_is_told(deployments):
     revision = await deployments.put(KEY, deployment(1))
     newer = await deployments.replace(KEY, deployment(2), revision)
@@ -80,6 +93,7 @@ async def test_records_say_when_the_server_is_away(nats_server, log):
             records.put(KEY, deployment(1)),
             records.replace(KEY, deployment(1), 1),
             records.delete(KEY),
+            records.delete(KEY, 1),
         ):
             with pytest.raises(TransientError):
                 await attempt
