@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # An NVIDIA driver chooses the GPU build of onnxruntime.
 EXTRA ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
+INSTALLED := $(VENV)/installed-$(EXTRA)
+INSTALLED_DEV := $(VENV)/installed-dev
 DEMO_ARGS ?=
 TEST_ARGS ?=
 
@@ -14,40 +16,40 @@ TEST_ARGS ?=
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
-demo: $(VENV)/installed  ## three recorded cameras through the whole pipeline, with a report
+demo: $(INSTALLED)  ## three recorded cameras through the whole pipeline, with a report
 	@$(BIN)/watchline demo $(DEMO_ARGS)
 
-test: $(VENV)/installed-dev lint types layers  ## lint, types, layers, and every test
+test: $(INSTALLED_DEV) lint types layers  ## lint, types, layers, and every test
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
-lint: $(VENV)/installed-dev
+lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/installed-dev
+types: $(INSTALLED_DEV)
 	$(BIN)/mypy
 
-layers: $(VENV)/installed-dev
+layers: $(INSTALLED_DEV)
 	$(BIN)/lint-imports
 
-fix: $(VENV)/installed-dev  ## formats the code and mends what can be mended by itself
+fix: $(INSTALLED_DEV)  ## formats the code and mends what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## removes the environment and what runs have left
-	rm -rf $(VENV) .watchline .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) .watchline .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info
 
-$(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Watchline needs Python 3.11 or later")'
-	$(PYTHON) -m venv $(VENV)
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Watchline needs Python 3.11 or later")'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "on Debian: apt-get install python3-venv" >&2; exit 1; }
 
-$(VENV)/installed: requirements/build.txt requirements/$(EXTRA).txt pyproject.toml | $(BIN)/python
+$(INSTALLED): requirements/build.txt requirements/$(EXTRA).txt pyproject.toml | $(BIN)/pip
 	@echo "installing Watchline ($(EXTRA)): about a minute"
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt -r requirements/$(EXTRA).txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt -r requirements/$(EXTRA).txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/installed-dev: requirements/dev.txt $(VENV)/installed
+$(INSTALLED_DEV): requirements/dev.txt $(INSTALLED)
 	@echo "installing the development tools: half a minute"
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	@touch $@

@@ -25,8 +25,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from libs import metrics
-from libs.bus import Bus, Delivery, Inbox, Records
-from libs.bus.connection import dead_letter
+from libs.bus import Bus, Delivery, Inbox, Records, dead_letter
 from libs.errors import PermanentError, TransientError
 from libs.log import Log, describe_bug
 from libs.settings import ServiceSettings
@@ -67,7 +66,7 @@ class Actor(Generic[In]):
         """Handles messages until `stopping` is set, then hands back what it has not started and finishes the rest.
 
         Raises:
-            TransientError: the consumer could not be made.
+            TransientError: the connection is closed.
         """
         capacity, ack_wait_s = self._settings.concurrency, self._settings.ack_wait_s
         async with Inbox.open(

@@ -72,11 +72,6 @@ def iou(boxes_a: Floats, boxes_b: Floats) -> Floats:
     return ratio
 
 
-def scale_boxes(boxes: Floats, scale_x: float, scale_y: float) -> Floats:
-    """Returns the boxes (n, 4) in an image that is `scale_x` times as wide and `scale_y` times as high."""
-    return boxes * np.array([scale_x, scale_y, scale_x, scale_y], boxes.dtype)
-
-
 def _areas(boxes: Floats) -> Floats:
     areas: Floats = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1)
     return areas

@@ -146,9 +146,9 @@ class Alert(Message):
     box: Box
     quality: Quality
     portrait: str
-    """Key in the object store `portraits`."""
+    """Key in the object store `alert-portraits`."""
     reference_portrait: str
-    """Key in the object store `portraits`; empty when the reference was enrolled without one."""
+    """Key in the object store `reference-portraits`; empty when the reference was enrolled without one."""
 
 
 class DeadLetter(Message):

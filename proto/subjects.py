@@ -59,8 +59,20 @@ TRACKS = Bucket("tracks", "memory", ttl_s=3600)
 COOLDOWNS = Bucket("cooldowns", "file", ttl_s=24 * 3600)
 ATTEMPTS = Bucket("attempts", "memory", ttl_s=600)
 BUCKETS = (CAMERAS, DEPLOYMENTS, STATUS, LEASES, TRACKS, COOLDOWNS, ATTEMPTS)
-PORTRAITS = "portraits"
-"""The object store of portraits: of alerts, and of references."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An object store of portraits; what is older than `ttl_s` goes (0: never)."""
+
+    name: str
+    ttl_s: float = 0
+
+
+ALERT_PORTRAITS = Store("alert-portraits", ttl_s=ALERTS.max_age_s)
+"""Of people who may be on no list: they go with their alerts."""
+REFERENCE_PORTRAITS = Store("reference-portraits")
+PORTRAIT_STORES = (ALERT_PORTRAITS, REFERENCE_PORTRAITS)
 
 
 def address(message: Message) -> tuple[str, str]:
@@ -97,6 +109,11 @@ def key(*parts: str) -> str:
 def alert_portrait(alert: str) -> str:
     """Where the portrait of an alert lies."""
     return key("alert", alert)
+
+
+def portrait_store(key: str) -> Store:
+    """The store in which the portrait of that key lies."""
+    return ALERT_PORTRAITS if key.startswith("alert.") else REFERENCE_PORTRAITS
 
 
 def reference_portrait(watch_list: str, subject: str) -> str:

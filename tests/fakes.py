@@ -48,19 +48,19 @@ class Portraits:
         self.kept = {}
         self.dropped = []
 
-    async def put_portrait(self, key, jpeg):
+    async def put(self, key, jpeg):
         self.kept[key] = jpeg
 
-    async def drop_portrait(self, key):
+    async def drop(self, key):
         self.dropped.append(key)
         self.kept.pop(key, None)
 
 
-class Asked(Portraits):
+class Asked:
     """A bus whose asks are answered by functions, by subject; it keeps what was asked."""
 
     def __init__(self, **answers):
-        super().__init__()
+        self.portraits = Portraits()
         self.answers = answers
         self.asks = []
 

@@ -1,7 +1,21 @@
 """The bus: the only part of Watchline that knows NATS."""
 
-from libs.bus.connection import AskError, Bus, Endpoint, connect
+from libs.bus.connection import Bus, connect
+from libs.bus.desk import AskError, Endpoint, dead_letter
 from libs.bus.inbox import Delivery, Inbox
+from libs.bus.portraits import Portraits
 from libs.bus.records import Conflict, Mirror, Records
 
-__all__ = ["AskError", "Bus", "Conflict", "Delivery", "Endpoint", "Inbox", "Mirror", "Records", "connect"]
+__all__ = [
+    "AskError",
+    "Bus",
+    "Conflict",
+    "Delivery",
+    "Endpoint",
+    "Inbox",
+    "Mirror",
+    "Portraits",
+    "Records",
+    "connect",
+    "dead_letter",
+]

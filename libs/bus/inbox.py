@@ -18,7 +18,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from libs.bus.connection import RECONNECT_WAIT_S, Bus, as_transient
+from libs.bus.connection import Bus
+from libs.bus.streams import RETRY_S, as_transient
 from libs.errors import TransientError
 from libs.waiting import any_of, end
 from proto.subjects import Stream
@@ -81,9 +82,10 @@ class Inbox:
         self._waiting: asyncio.Queue[Delivery] = asyncio.Queue()
         self._unsettled: set[Delivery] = set()
         self._requested = 0
-        self._lost = False
+        self._lost = True
         self._asking = True
         self._heard = asyncio.Event()
+        self._heard.set()
         self._address = bus.client.new_inbox()
         self._subscription: Subscription | None = None
 
@@ -92,17 +94,15 @@ class Inbox:
     async def open(
         cls, bus: Bus, stream: Stream, durable: str, *, capacity: int, ack_wait_s: float
     ) -> AsyncIterator[Inbox]:
-        """An inbox that receives while the block runs.
+        """An inbox that receives while the block runs; its consumer is made as soon as the server is well.
 
         Raises:
-            TransientError: the consumer could not be made.
+            TransientError: the connection is closed.
         """
         inbox = cls(bus, stream, durable, capacity, ack_wait_s)
-        await inbox._ensure()
         inbox._subscription = subscription = await bus.client.subscribe(inbox._address, cb=inbox._receive)
         keeper = asyncio.create_task(inbox._keep_asking(), name=f"inbox {durable}")
         try:
-            await inbox._request()
             yield inbox
         finally:
             await end(keeper)
@@ -190,10 +190,11 @@ class Inbox:
                     await self._ensure()
                     self._lost = False
                 await self._request()
-            except TransientError:
+            except TransientError as error:
+                self.bus.log.warning("inbox.waits", consumer=self._durable, reason=error.reason)
                 self._requested, self._lost = 0, True
                 self._heard.set()
-                await asyncio.sleep(RECONNECT_WAIT_S)
+                await asyncio.sleep(RETRY_S)
 
     async def _something_happened(self) -> bool:
         """Waits for a settled delivery or a status; false after a silence or when the server came back."""

@@ -11,7 +11,9 @@ import nats.errors
 import nats.js.errors
 from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
 
-from libs.bus.connection import RECONNECT_WAIT_S, Bus, as_transient, dead_letter
+from libs.bus.connection import Bus
+from libs.bus.desk import dead_letter
+from libs.bus.streams import RETRY_S, as_transient
 from libs.errors import TransientError
 from libs.waiting import end, unless
 from proto import codec
@@ -157,7 +159,7 @@ class Mirror(Generic[M]):
             try:
                 await self._follow_until_reconnection()
             except TransientError:
-                await asyncio.sleep(RECONNECT_WAIT_S)
+                await asyncio.sleep(RETRY_S)
 
     async def _follow_until_reconnection(self) -> None:
         back = self._bus.reconnected

@@ -55,7 +55,7 @@ class Deployments(Protocol):
 class Portraits(Protocol):
     """Where portraits are kept."""
 
-    async def put_portrait(self, key: str, jpeg: bytes) -> None:
+    async def put(self, key: str, jpeg: bytes) -> None:
         """Keeps a portrait."""
 
 
@@ -131,7 +131,7 @@ class Alerter:
                 continue
             alert = _alert_id(seen, candidate.subject)
             if await self._may_raise(seen, candidate, alert, deployment):
-                await self._memory.portraits.put_portrait(subjects.alert_portrait(alert), seen.portrait)
+                await self._memory.portraits.put(subjects.alert_portrait(alert), seen.portrait)
                 raised = Raised(
                     alert=alert,
                     subject=candidate.subject,
@@ -208,7 +208,7 @@ async def alert(host: Host) -> AsyncIterator[None]:
             deployments=mirror,
             tracks=Records(host.bus, subjects.TRACKS, TrackState),
             cooldowns=Records(host.bus, subjects.COOLDOWNS, RecentAlerts),
-            portraits=host.bus,
+            portraits=host.bus.portraits,
         )
         alerter = Alerter(memory, load(AlertSettings))
         async with host.actor(Stage("alert", subjects.CANDIDATES, Candidates, alerter.consider)):

@@ -266,7 +266,7 @@ class Replay:
 
     async def _outcome(self, seconds: float) -> Outcome:
         keys = {key for alert in self._progress.alerts for key in (alert.portrait, alert.reference_portrait)}
-        portraits = {key: await self._bus.get_portrait(key) or b"" for key in sorted(keys)}
+        portraits = {key: await self._bus.portraits.get(key) or b"" for key in sorted(keys)}
         return Outcome(
             cameras=dict(self._progress.cameras),
             alerts=sorted(self._progress.alerts, key=lambda alert: (alert.camera, alert.source_time_s)),

@@ -75,7 +75,7 @@ class Enrolment:
             template_version=self._version,
             enrolled_at=time.time(),
         )
-        await self._bus.put_portrait(subjects.reference_portrait(ask.watch_list, ask.subject), face.portrait)
+        await self._bus.portraits.put(subjects.reference_portrait(ask.watch_list, ask.subject), face.portrait)
         await self._gallery.enrol(ask.watch_list, [reference])
         return EnrolReply(
             watch_list=ask.watch_list,

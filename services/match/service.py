@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from libs import metrics
 from libs.actor import Stage
-from libs.bus import Bus, Endpoint, Mirror
+from libs.bus import Endpoint, Mirror, Portraits
 from libs.errors import PermanentError
 from libs.gallery import Gallery, GallerySettings, open_gallery
 from libs.service import Host
@@ -88,9 +88,9 @@ class Matcher:
 class WatchLists:
     """Answers asks about watch lists."""
 
-    def __init__(self, gallery: Gallery, bus: Bus) -> None:
+    def __init__(self, gallery: Gallery, portraits: Portraits) -> None:
         self._gallery = gallery
-        self._bus = bus
+        self._portraits = portraits
 
     async def create(self, ask: WatchListRequest) -> WatchListReply:
         """Makes the list if it is not there."""
@@ -104,14 +104,14 @@ class WatchLists:
     async def drop(self, ask: WatchListRequest) -> WatchListReply:
         """Destroys the list and the portraits of its references."""
         for entry in await self._gallery.references(ask.watch_list):
-            await self._bus.drop_portrait(subjects.reference_portrait(ask.watch_list, entry.subject))
+            await self._portraits.drop(subjects.reference_portrait(ask.watch_list, entry.subject))
         await self._gallery.drop(ask.watch_list)
         return WatchListReply(watch_list=ask.watch_list, references=0)
 
     async def remove(self, ask: RemoveRequest) -> RemoveReply:
         """Takes a subject off the list, with the portrait."""
         removed = await self._gallery.remove(ask.watch_list, ask.subject)
-        await self._bus.drop_portrait(subjects.reference_portrait(ask.watch_list, ask.subject))
+        await self._portraits.drop(subjects.reference_portrait(ask.watch_list, ask.subject))
         return RemoveReply(watch_list=ask.watch_list, subject=ask.subject, removed=removed)
 
 
@@ -132,7 +132,7 @@ async def match(host: Host) -> AsyncIterator[None]:
     try:
         async with Mirror.open(host.bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
             matcher = Matcher(gallery, mirror, settings)
-            lists = WatchLists(gallery, host.bus)
+            lists = WatchLists(gallery, host.bus.portraits)
             enrolment = Enrolment(host.bus, gallery, settings.template_version, load(EnrolmentSettings))
             endpoints: dict[str, Endpoint[Any]] = {
                 "create": Endpoint(WatchListRequest, lists.create),

@@ -380,13 +380,6 @@ async def test_an_idle_actor_stops_at_once(bus):
             stopping.set()
 
 
-async def test_an_actor_without_its_stream_says_what_is_missing(bus):
-    await bus.jetstream.delete_stream("PROBES")
-    stage = Stage("match", subjects.PROBES, Probe, Handler())
-    with pytest.raises(TransientError, match="the consumer match could not be made"):
-        await Actor(stage, bus, ServiceSettings(), bus.log).run(asyncio.Event())
-
-
 async def test_a_stage_goes_on_when_the_server_was_killed_in_the_middle_of_its_work(bus, nats_server):
     begun, go = asyncio.Event(), asyncio.Event()
 

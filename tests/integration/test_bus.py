@@ -399,19 +399,19 @@ async def test_a_micro_service_ends_in_time_when_the_server_is_gone(bus, nats_se
 
 async def test_a_portrait_is_kept_replaced_and_dropped(bus):
     key = subjects.reference_portrait("wanted", "S/0001 *")
-    assert await bus.get_portrait(key) is None
-    await bus.put_portrait(key, b"first" * 60_000)
-    await bus.put_portrait(key, b"second")
-    assert await bus.get_portrait(key) == b"second"
-    await bus.drop_portrait(key)
-    assert await bus.get_portrait(key) is None
-    await bus.drop_portrait(key)
+    assert await bus.portraits.get(key) is None
+    await bus.portraits.put(key, b"first" * 60_000)
+    await bus.portraits.put(key, b"second")
+    assert await bus.portraits.get(key) == b"second"
+    await bus.portraits.drop(key)
+    assert await bus.portraits.get(key) is None
+    await bus.portraits.drop(key)
 
 
 async def test_a_dropped_portrait_is_on_the_disk_no_longer(bus, nats_server):
     pixels = b"\x00pixels of a face\xff" * 500
-    await bus.put_portrait("reference.wanted.S-1", pixels)
-    await bus.drop_portrait("reference.wanted.S-1")
+    await bus.portraits.put("reference.wanted.S-1", pixels)
+    await bus.portraits.drop("reference.wanted.S-1")
     nats_server.kill()
     files = [path for path in nats_server.store.rglob("*") if path.is_file()]
     assert files

@@ -3,10 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 
-import pytest
-
 from libs.bus import Inbox, connect
-from libs.errors import TransientError
 from libs.settings import NatsSettings
 from proto import subjects
 from tests.examples import changed
@@ -198,11 +195,18 @@ async def test_settling_while_the_server_is_away_does_no_harm(bus, nats_server):
         nats_server.start()
 
 
-async def test_a_consumer_that_cannot_be_made_is_said_so(bus):
+async def test_a_consumer_that_cannot_be_made_is_said_so_and_made_when_it_can(bus, log):
+    async def said_so():
+        return any("the consumer match could not be made" in str(entry) for entry in log.entries)
+
     await bus.jetstream.delete_stream("PROBES")
-    with pytest.raises(TransientError, match="the consumer match could not be made"):
-        async with opened(bus):
-            pytest.fail("opened on no stream")
+    async with opened(bus) as inbox:
+        await until(said_so)
+        await bus.ensure()
+        await send(bus, 7)
+        delivery = await soon(inbox.next())
+        assert number(delivery) == 7
+        await delivery.ack()
 
 
 async def test_a_message_that_looks_like_a_status_is_still_a_message(bus):

@@ -19,7 +19,7 @@ async def main(url):
     print("listening", flush=True)
     message = await alerts.next_msg(timeout=20)
     alert = msgpack.unpackb(message.data)
-    portraits = await client.jetstream().object_store("portraits")
+    portraits = await client.jetstream().object_store("alert-portraits")
     picture = await portraits.get(alert["portrait"])
     missed = await client.jetstream().subscribe("watchline.v1.alert.*.*", ordered_consumer=True)
     earlier = msgpack.unpackb((await missed.next_msg(timeout=20)).data)
@@ -42,7 +42,7 @@ asyncio.run(main(sys.argv[1]))
 async def test_a_control_room_needs_nats_and_msgpack_and_nothing_of_ours(bus, nats_server, tmp_path):
     alert, portrait = EXAMPLES["alert"], b"\xff\xd8 a portrait \xff\xd9"
     await bus.publish(changed("alert", id="earlier"), "")
-    await bus.put_portrait(alert.portrait, portrait)
+    await bus.portraits.put(alert.portrait, portrait)
     room = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-c", CONTROL_ROOM, nats_server.url), stdout=asyncio.subprocess.PIPE, cwd=tmp_path
     )
@@ -68,4 +68,4 @@ def test_the_control_room_knows_where_to_listen():
     """What the script above spells is what we publish."""
     assert subjects.address(EXAMPLES["alert"])[0] == "watchline.v1.alert.station-north.gate-1"
     assert subjects.alerts_of("station-north") in CONTROL_ROOM
-    assert f'"{subjects.PORTRAITS}"' in CONTROL_ROOM
+    assert f'"{subjects.ALERT_PORTRAITS.name}"' in CONTROL_ROOM

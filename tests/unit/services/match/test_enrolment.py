@@ -86,7 +86,7 @@ async def test_one_good_face_is_enrolled_with_its_quality_and_its_portrait(galle
     ((watch_list, reference),) = gallery.enrolled
     assert (watch_list, reference.subject, reference.reference) == ("wanted", "S-1", "S-1/front")
     assert reference.template_version == VERSION
-    assert decode_rgb(bus.kept["reference.wanted.S-1"]).shape[2] == 3
+    assert decode_rgb(bus.portraits.kept["reference.wanted.S-1"]).shape[2] == 3
 
 
 async def test_the_template_is_the_normalised_mean_of_the_face_and_its_mirror_image(gallery):
@@ -123,7 +123,7 @@ async def refused(gallery, image, *detector, **settings):
     assert not reply.enrolled
     assert (reply.watch_list, reply.subject, reply.reference) == ("wanted", "S-1", "front")
     assert gallery.enrolled == []
-    assert bus.kept == {}
+    assert bus.portraits.kept == {}
     return reply
 
 
@@ -186,7 +186,7 @@ async def test_an_embedder_of_another_version_than_the_gallery_is_an_error_and_n
     desk, bus = enrolment(gallery, embedder=lambda ask: embed(ask).model_copy(update={"template_version": "other-1"}))
     with pytest.raises(PermanentError, match="embed runs other-1, the gallery holds sface-2021dec"):
         await desk.enrol(ask(picture()))
-    assert (gallery.enrolled, bus.kept) == ([], {})
+    assert (gallery.enrolled, bus.portraits.kept) == ([], {})
 
 
 @pytest.mark.parametrize("who", ["detect", "embedder"])
@@ -194,7 +194,7 @@ async def test_a_stage_that_is_away_is_said_so_and_nothing_is_kept(gallery, who)
     desk, bus = enrolment(gallery, **{who: fails_with(TransientError("nobody answered"))})
     with pytest.raises(TransientError, match="nobody answered"):
         await desk.enrol(ask(picture()))
-    assert (gallery.enrolled, bus.kept) == ([], {})
+    assert (gallery.enrolled, bus.portraits.kept) == ([], {})
 
 
 async def test_an_image_that_the_detector_refuses_is_refused_with_its_reason(gallery):
