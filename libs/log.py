@@ -6,11 +6,14 @@ hold a password): the filter below is a net under that rule, not a licence.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
@@ -62,5 +65,29 @@ def configure(settings: LogSettings, service: str) -> Log:
 
 
 def describe_bug(error: BaseException) -> dict[str, str]:
-    """What to log of a bug: its type and where it happened. Not its message, which may quote what was handled."""
+    """What to log of a bug: its type and where it happened. Not its message, which may quote what was handled.
+
+    Of a group it is the first error in it.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     return {"error": type(error).__name__, "traceback": "".join(traceback.format_tb(error.__traceback__))}
+
+
+def bugs_to(log: Log) -> None:
+    """Makes a bug that ends the process a line of the log, in place of Python's traceback with its message."""
+
+    def tell(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
+        log.error("process.bug", **describe_bug(error))
+
+    sys.excepthook = tell
+
+
+def orphans_to(log: Log, loop: asyncio.AbstractEventLoop) -> None:
+    """The same for bugs in tasks and callbacks that nobody awaits."""
+
+    def tell(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        log.error("loop.bug", what=context.get("message", ""), **(describe_bug(error) if error else {}))
+
+    loop.set_exception_handler(tell)

@@ -55,6 +55,7 @@ def main(name: str, program: Program) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold faces and templates
     try:
         logger = log.configure(load(LogSettings), name)
+        log.bugs_to(logger)
         asyncio.run(_run(name, program, logger))
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)  # noqa: T201  the one line a person must see
@@ -68,6 +69,7 @@ def main(name: str, program: Program) -> int:
 async def _run(name: str, program: Program, logger: Log) -> None:
     """Runs the program until a signal; one that comes before it is ready (NATS may be away) gives the start up."""
     stop, readiness = asyncio.Event(), health.Readiness()
+    log.orphans_to(logger, asyncio.get_running_loop())
     running = asyncio.create_task(_host(name, program, logger, (stop, readiness)), name=name)
 
     def end() -> None:

@@ -1,13 +1,16 @@
 """What a log line may hold: ids, counts and times. Never pixels, templates or what a bug had to say."""
 
+import asyncio
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import structlog
 
-from libs import log
-from libs.log import LONGEST_LIST, describe_bug, withhold_biometrics
+from libs import log as logging
+from libs.log import LONGEST_LIST, describe_bug, orphans_to, withhold_biometrics
 from libs.settings import LogSettings
 from tests.examples import EXAMPLES
 
@@ -66,7 +69,7 @@ def configured(capsys):
     """Sets logging up as a program does; gives what it wrote."""
 
     def configure(**settings):
-        logger = log.configure(LogSettings(**settings), "tests")
+        logger = logging.configure(LogSettings(**settings), "tests")
         return logger, lambda: capsys.readouterr().err
 
     yield configure
@@ -99,3 +102,23 @@ def test_what_is_under_the_level_is_not_written(configured):
     logger.info("quiet")
     logger.warning("loud")
     assert [json.loads(line)["event"] for line in written().splitlines()] == ["loud"]
+
+
+def test_a_bug_that_ends_a_process_is_a_line_of_the_log_without_its_message():
+    script = (
+        "from libs import log; from libs.settings import LogSettings\n"
+        "log.bugs_to(log.configure(LogSettings(format='json'), 'test'))\n"
+        "raise ExceptionGroup('g', [ValueError('secret of a stranger')])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert json.loads(done.stderr)["error"] == "ValueError"
+    assert "secret" not in done.stderr
+
+
+async def test_a_bug_in_a_task_that_nobody_awaits_is_a_line_of_the_log(log):
+    loop = asyncio.get_running_loop()
+    orphans_to(log, loop)
+    loop.call_soon(lambda: 1 / 0)
+    await asyncio.sleep(0.01)
+    assert [entry["error"] for entry in log.entries] == ["ZeroDivisionError"]
