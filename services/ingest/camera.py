@@ -1,10 +1,17 @@
-"""The camera actor: keeps one camera of one deployment read, for as long as the deployment is armed."""
+"""The camera actor: keeps one camera of one deployment read, for as long as the deployment is armed.
+
+What can be joined where it is now (`live`: a stream) goes on counting when it is opened again. What starts over (a
+file, a recording on a web server) is counted anew, under a new `reading`, so that no frame counts twice.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from dataclasses import asdict
 
+from libs.log import describe_bug
+from libs.waiting import end
 from proto.records import CameraRecord, CameraStatus, DeploymentRecord
 from services.ingest.reader import Reader, ReaderOptions
 from services.ingest.reading import Reading, Tally, Tools
@@ -13,6 +20,7 @@ from services.ingest.sources import SourceOptions, open_source
 
 RETRY_FIRST_S = 0.5
 """The pause before a camera that died is tried the first time; it doubles from there."""
+NOT_ARMED = "the deployment is not armed any more"
 
 
 class Disarmed(Exception):  # noqa: N818  not an error: the window is over
@@ -20,14 +28,21 @@ class Disarmed(Exception):  # noqa: N818  not an error: the window is over
 
 
 class CameraActor:
-    """One camera of one deployment. `run` it once."""
+    """One camera of one deployment. `run` it once.
+
+    Attributes:
+        status: what was told of it last.
+        live: whether its source can be left and joined again without being read twice; unknown is no.
+    """
 
     def __init__(self, record: CameraRecord, deployment: DeploymentRecord, tools: Tools) -> None:
         self._record = record
         self._deployment = deployment
         self._tools = tools
-        self._tally = Tally()
-        self._status = CameraStatus(deployment=deployment.deployment, camera=record.camera, state="starting")
+        self._tally = self._new_tally()
+        self._has_run = False
+        self.live = False
+        self.status = CameraStatus(deployment=deployment.deployment, camera=record.camera, state="starting")
 
     def amend(self, deployment: DeploymentRecord) -> None:
         """Takes a new version of the deployment's record; it holds from the next frame on."""
@@ -47,48 +62,89 @@ class CameraActor:
             raise Disarmed
         return deployment
 
+    def disarm(self, reason: str = NOT_ARMED) -> None:
+        """Tells that the camera ended before its source did; to be called before its task is cancelled."""
+        self._say(state="ended", detail=reason, disarmed=True)
+
+    def fail(self, error: BaseException) -> None:
+        """Tells that the camera is given up: its source broke, or `error` is a bug."""
+        self._say(state="failed", detail=_described(error))
+
     async def run(self) -> None:
         """Reads the camera until its source or its deployment ends, opening it again whenever it dies."""
         reporter = asyncio.create_task(self._report_progress(), name=f"report {self._record.camera}")
         try:
             await self._read_until_the_end()
         except Disarmed:
-            self._say(state="ended", detail="the deployment is not armed any more")
+            self.disarm()
         finally:
-            reporter.cancel()
+            await end(reporter)
 
     async def _read_until_the_end(self) -> None:
         failures = 0
         while True:
             frames_before = self._tally.frames
-            try:
-                return await self._read_once()
-            except SourceError as error:
-                failures = 1 if self._tally.frames > frames_before else failures + 1
-                if not self._may_come_back(error, failures):
-                    return self._say(state="failed", detail=str(error))
-                self._say(state="retrying", detail=str(error))
+            error = await self._what_ended_a_reading()
+            if error is None:
+                return
+            went_on = self.live and self._tally.frames > frames_before
+            failures = 1 if went_on else failures + 1
+            if not self._may_come_back(error, failures):
+                self.fail(error)
+                return
+            self._say(state="retrying", detail=_described(error))
             await asyncio.sleep(min(RETRY_FIRST_S * 2 ** (failures - 1), self._tools.settings.retry_max_s))
 
-    def _may_come_back(self, error: SourceError, failures: int) -> bool:
-        """Whether to open the source again: it says that may help, or it is on the network and has run before."""
-        promising = error.transient or ("://" in self._record.location and self._tally.frames > 0)
+    async def _what_ended_a_reading(self) -> BaseException | None:
+        """Reads the source once: `None` at its end, else what broke it, or the bug that one of its frames met.
+
+        Raises:
+            Disarmed: the deployment ended.
+        """
+        reading = asyncio.create_task(self._read_once(), name=f"read {self._record.camera}")
+        try:
+            await asyncio.wait({reading})
+        finally:
+            await end(reading)
+        error = reading.exception()
+        if isinstance(error, Disarmed):
+            raise error
+        if error is not None and not isinstance(error, SourceError):
+            self._tools.log.error("camera.bug", camera=self._record.camera, **describe_bug(error))
+        return error
+
+    def _may_come_back(self, error: BaseException, failures: int) -> bool:
+        """Whether to open the source again.
+
+        Where that may help, where it is on the network and has run before, and after a bug: the next frame may be well.
+        """
+        self._has_run = self._has_run or self._tally.frames > 0
+        lasting = isinstance(error, SourceError) and not error.transient
+        promising = not lasting or ("://" in self._record.location and self._has_run)
         return promising and (self._record.retries is None or failures <= self._record.retries)
 
     async def _read_once(self) -> None:
-        self.armed()
-        options = ReaderOptions(realtime=self._record.realtime, epoch_s=self._tools.clock())
+        options = ReaderOptions(realtime=self._record.realtime, epoch_s=self.armed().starts_at)
         async with Reader(self._open, options) as reader:
+            self.live = reader.source.live
+            if not self.live:
+                self._tally = self._new_tally()
             self._say(state="running", detail="", frame_count=reader.source.frame_count)
             await Reading(self._record.camera, reader, self.armed, self._tally, self._tools).run()
             self._say(state="ended", detail=reader.source.damage or "")
 
     def _open(self) -> Source:
+        settings = self._tools.settings
         options = SourceOptions(
-            threads=1 if self._record.realtime else self._tools.settings.decode_threads,
+            max_fps=settings.max_fps,
+            image_fps=settings.image_fps,
+            threads=1 if self._record.realtime else settings.decode_threads,
             warn=lambda warning: self._tools.log.warning("source", camera=self._record.camera, warning=warning),
         )
         return open_source(self._record.location, options)
+
+    def _new_tally(self) -> Tally:
+        return Tally(f"{self._record.camera}-{secrets.token_hex(4)}-")
 
     async def _report_progress(self) -> None:
         while True:
@@ -97,5 +153,10 @@ class CameraActor:
 
     def _say(self, **changes: object) -> None:
         now = self._tools.clock()
-        self._status = self._status.model_copy(update={**asdict(self._tally), **changes, "updated_at": now})
-        self._tools.report(self._status)
+        self.status = self.status.model_copy(update={**asdict(self._tally), **changes, "updated_at": now})
+        self._tools.report(self.status)
+
+
+def _described(error: BaseException) -> str:
+    """What a person is told; of a bug only its type, for its message may quote what was handled."""
+    return str(error) if isinstance(error, SourceError) else f"a bug ({type(error).__name__}); the log says where"

@@ -65,8 +65,8 @@ class ReaderOptions:
         policy: None is LIVE for a live source and for a file in real time, LOSSLESS for everything else.
         realtime: a file's frames come when its time stamps say, as if it were a camera.
         prefetch: frames decoded ahead under LOSSLESS; two keep the decoder busy while one is handled.
-        epoch_s: unix seconds of source time 0, for `captured_at` of what is not live; without it, the wall clock
-            tells. A replay gives it, so that it is repeatable.
+        epoch_s: unix seconds of source time 0, for `captured_at` of what is neither live nor in real time; without
+            it, the wall clock tells. Cameras give the start of their deployment, so that every pass is the same.
     """
 
     policy: Policy | None = None
@@ -181,8 +181,9 @@ class Reader:
         self._source = source
         self._tell(self._news)
         epoch_s, start_s = None if source.live else self._options.epoch_s, None
+        paced = self._options.realtime and not source.live  # what is live comes at its own pace, by its own clock
         for frame in source:
-            if self._options.realtime:
+            if paced:
                 if start_s is None:
                     start_s = self._clock.monotonic() - frame.source_time_s
                     epoch_s = self._clock.now() - frame.source_time_s

@@ -10,6 +10,7 @@ gives the same tracks and samples however fast the machine is.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
@@ -29,6 +30,7 @@ from services.ingest.frame import Frame
 from services.ingest.reader import Reader
 from services.ingest.samples import Place, Shot, cut_shots, to_sample
 from services.ingest.settings import IngestSettings
+from services.ingest.source import SourceError
 from services.ingest.tracker import NO_TRACK, Tracker, TrackerSettings
 
 R = TypeVar("R", bound=Message)
@@ -65,8 +67,10 @@ class Tools:
 
 @dataclass
 class Tally:
-    """What a camera has done since it was started. Faces are counted, never kept."""
+    """What a camera has done since its source was at its start. Faces are counted, never kept."""
 
+    reading: str
+    """What the ids of all its tracks start with; no other tally has the same."""
     frames: int = 0
     """Frames in which faces were looked for."""
     dropped: int = 0
@@ -90,7 +94,7 @@ class Reading:
         self._tools = tools
         self._tracker = Tracker(tools.tracking)
         self._best: BestShot[Shot] = BestShot(tools.best_shot)
-        self._name = f"{camera}-{int(tools.clock() * 1000):x}"
+        self._name = f"{tally.reading}{secrets.token_hex(4)}"
         self._sent: dict[int, tuple[int, Sample | None]] = {}
         """Of each living track: how many samples were sent, and the last one, to send again if the bus forgot it."""
         self._places = asyncio.Semaphore(tools.settings.asks_in_flight)
@@ -102,8 +106,8 @@ class Reading:
         """Returns when the source has ended and its last sample is sent.
 
         Raises:
-            SourceError: the source broke.
-            Disarmed: the deployment ended.
+            SourceError: the source broke; what it gave before that went all the way, to the last sample.
+            Disarmed: the deployment ended; nothing more was handled.
         """
         follower = asyncio.create_task(self._follow(), name=f"track {self._camera}")
         resender = asyncio.create_task(self._resend_when_reconnected(), name=f"resend {self._camera}")
@@ -113,21 +117,27 @@ class Reading:
             for task in (follower, asker):
                 if task.done():
                     task.result()
+            if (broken := asker.result()) is not None:
+                raise broken
         finally:
             await end(follower, asker, resender)
             await self._cancel_asks()
 
     # -- frames out
 
-    async def _ask_for_all(self) -> None:
-        """Takes frame after frame, each when there is a place for its ask; a source that broke is told after them."""
+    async def _ask_for_all(self) -> SourceError | None:
+        """Takes frame after frame, each when there is a place for its ask; what broke the source, if it broke."""
         try:
             while True:
                 await self._places.acquire()
-                frame = await self._reader.next()
-                self._count_dropped()
+                try:
+                    frame = await self._reader.next()
+                except SourceError as error:
+                    return error
+                finally:
+                    self._count_dropped()
                 if frame is None:
-                    return
+                    return None
                 self._armed()
                 task = asyncio.create_task(self._ask(frame), name=f"ask {self._camera} {frame.index}")
                 self._asked.put_nowait((frame, task))
@@ -180,7 +190,7 @@ class Reading:
         if wanted:
             threads = self._tools.threads
             shots = await asyncio.get_running_loop().run_in_executor(threads, cut_shots, frame, found, geometry, wanted)
-            for row, shot in zip(wanted, shots, strict=True):
+            for row, shot in shots.items():
                 track = int(update.track_ids[row])
                 due = self._best.offer(track, now_s, shot.quality.unified, shot)
                 if due is not None:

@@ -41,9 +41,9 @@ class Place:
     number: int
 
 
-def cut_shots(frame: Frame, found: Detections, geometry: GeometryQuality, rows: Sequence[int]) -> list[Shot]:
-    """The shots of the detections `rows` of a frame."""
-    return [_cut(frame, found, geometry, row) for row in rows]
+def cut_shots(frame: Frame, found: Detections, geometry: GeometryQuality, rows: Sequence[int]) -> dict[int, Shot]:
+    """The shots of the detections `rows` of a frame, by row; what lies wholly outside of the frame has none."""
+    return {row: _cut(frame, found, geometry, row) for row in rows if _is_in(frame, found, row)}
 
 
 def to_sample(shot: Shot, place: Place) -> Sample:
@@ -63,6 +63,11 @@ def to_sample(shot: Shot, place: Place) -> Sample:
         chip=shot.chip,
         portrait=encode_portrait(shot.picture),
     )
+
+
+def _is_in(frame: Frame, found: Detections, row: int) -> bool:
+    x0, y0, x1, y1 = found.boxes[row]
+    return bool(x0 < frame.width and y0 < frame.height and x1 > 0 and y1 > 0)
 
 
 def _cut(frame: Frame, found: Detections, geometry: GeometryQuality, row: int) -> Shot:

@@ -17,6 +17,10 @@ class IngestSettings(BaseSettings):
     at ten times the cost."""
     asks_in_flight: int = Field(default=2, ge=1, le=8)
     """Frames of one camera that may be with `detect` at a time."""
+    max_fps: float | None = Field(default=None, gt=0)
+    """Frames a second of a camera, by the time of its source, that are looked at; without a number all of them."""
+    image_fps: float = Field(default=5.0, ge=1, le=25)
+    """The rate at which the images of a folder follow each other, in images a second."""
     threads: int = Field(default=0, ge=0, le=64)
     """Threads that scale, encode and cut for all cameras; 0 is one a core."""
     decode_threads: int = Field(default=2, ge=1, le=16)

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from services.ingest.folder import ImageSource
 from services.ingest.source import Source, SourceError, SourceOptions
@@ -71,13 +71,15 @@ def _images_in(folder: str) -> list[Path]:
 
 
 def _checked_url(url: str) -> str:
-    """The name to show for `url`: without user, password and query, which may be secret."""
+    """The name to show for `url`: without user, password, query and named values in the path, which may be secret."""
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
+        _ = parts.port  # no number where a password holds a slash: what follows is then no path to be shown
     except ValueError:
         raise SourceError("the URL of a source cannot be understood", "check it for missing or odd signs") from None
+    path = "/".join("…" if "=" in unquote(segment) else segment for segment in parts.path.split("/"))
+    shown = urlunsplit((parts.scheme, host, path, "", ""))
     if parts.scheme.lower() not in SCHEMES or not host:
-        shown = urlunsplit((parts.scheme, host, parts.path, "", ""))
         raise SourceError(f"{shown} is no source we can read", f"give {WHAT_WE_READ}")
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    return shown

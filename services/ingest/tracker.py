@@ -91,11 +91,6 @@ class Tracker:
         self._velocities = np.zeros((0, 2))  # px / s
         self._spreads = np.zeros((0, 3))  # var(position), cov(position, velocity), var(velocity): in sides and s
 
-    @property
-    def active(self) -> tuple[int, ...]:
-        """The ids of the tracks that may still be prolonged, ascending."""
-        return tuple(self._ids.tolist())
-
     def finish(self) -> tuple[int, ...]:
         """The ids of all tracks, which end here: the source is over."""
         return self._end(np.ones(len(self._ids), np.bool_))

@@ -8,7 +8,6 @@ from libs.geometry import (
     align,
     chip_region,
     iou,
-    scale_boxes,
     similarity_transform,
 )
 
@@ -89,8 +88,3 @@ def test_iou_of_known_boxes():
     expected = [[1, 1 / 3, 0, 0], [1 / 3, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
     np.testing.assert_allclose(iou(boxes, boxes), expected, atol=1e-6)
     assert iou(boxes, boxes[:0]).shape == (4, 0)
-
-
-def test_boxes_scale_with_each_axis():
-    boxes = np.array([[1, 2, 3, 4]], np.float32)
-    np.testing.assert_array_equal(scale_boxes(boxes, 3, 2), [[3, 4, 9, 8]])

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
 
 import av
+import cv2
 import numpy as np
 import pytest
 import structlog
@@ -14,12 +18,18 @@ from libs.errors import PermanentError, TransientError
 from proto.messages import Detections, Sample
 from proto.records import CameraRecord, DeploymentRecord
 from services.ingest import camera as camera_module
+from services.ingest.best_shot import BestShotSettings
 from services.ingest.camera import CameraActor
+from services.ingest.frame import Frame
 from services.ingest.reading import Tools
 from services.ingest.settings import IngestSettings
+from services.ingest.source import SourceError
 
 FRAMES = 50
 FPS = 25
+TEXTURE = np.random.default_rng(7).integers(0, 255, (240, 320, 3), np.uint8)
+ONLY_AT_THE_END = BestShotSettings(good_quality=1.0, patience_s=1e6)
+"""A track sends its sample when it ends, not before."""
 
 
 class FakeBus:
@@ -32,40 +42,88 @@ class FakeBus:
         self.in_flight = self.most_in_flight = 0
         self.refuse_next = 0
         self.error: Exception | None = None
+        self.strays = 0
+        self.answered = threading.Semaphore(0)
+        """One for each ask: a live source that waits for it drops nothing."""
 
     async def ask(self, subject, message, expected, timeout_s=None):
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         await asyncio.sleep(0)
         self.in_flight -= 1
+        self.answered.release()
         if self.refuse_next > 0:
             self.refuse_next -= 1
             raise self.error
         self.asked.append(message.frame)
         left = 60 + 2 * message.frame
         points = [[left + 20, 70], [left + 55, 70], [left + 38, 90], [left + 23, 110], [left + 53, 110]]
+        away = np.array([0, *[message.width] * self.strays], np.float32)
         return Detections(
             camera=message.camera,
             frame=message.frame,
-            boxes=np.array([[left, 40, left + 76, 130]], np.float32),
-            landmarks=np.array([points], np.float32),
-            detect_scores=np.array([0.95], np.float32),
+            boxes=np.array([left, 40, left + 76, 130], np.float32) + away[:, None] * np.float32([1, 0, 1, 0]),
+            landmarks=np.array(points, np.float32) + away[:, None, None] * np.float32([1, 0]),
+            detect_scores=np.full(len(away), 0.95, np.float32),
         )
 
     async def publish(self, message, trace):
         self.samples.append(message)
 
 
+class FakeSource:
+    """Ten frames, then `error` if there is one. A live one waits for each frame to be asked about."""
+
+    name, width, height, frame_count, duration_s, damage = "fake", 320, 240, None, None, None
+
+    def __init__(self, bus, live=False, error=None):
+        self.bus, self.live, self.error = bus, live, error
+
+    def __iter__(self):
+        for index in range(10):
+            yield Frame.from_rgb(TEXTURE, index, index / FPS, captured_at=5000.0)
+            if self.live:
+                self.bus.answered.acquire(timeout=0.3)
+        if self.error is not None:
+            raise self.error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_): ...
+
+
+@pytest.fixture
+def sources(monkeypatch):
+    """What is opened, in this order."""
+    waiting = []
+    monkeypatch.setattr(camera_module, "open_source", lambda *_: waiting.pop(0))
+    monkeypatch.setattr(camera_module, "RETRY_FIRST_S", 0.001)
+    return waiting
+
+
+def fail_at(bus, *frames, error=ZeroDivisionError):
+    """The answer to each of these asks, by their number over all, is a bug."""
+    ask, asks = bus.ask, []
+
+    async def ask_with_bugs(subject, message, expected, timeout_s=None):
+        asks.append(message.frame)
+        if len(asks) - 1 in frames:
+            bus.answered.release()
+            raise error("the message may quote a face")
+        return await ask(subject, message, expected)
+
+    bus.ask = ask_with_bugs
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("clips") / "walk.mp4"
-    rng = np.random.default_rng(7)
-    texture = rng.integers(0, 255, (240, 320, 3), np.uint8)
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
         for _ in range(FRAMES):
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(texture)))
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(TEXTURE)))
         out.mux(stream.encode(None))
     return str(path)
 
@@ -118,7 +176,6 @@ async def test_samples_of_a_track_are_numbered_from_1_and_name_the_deployment_an
     assert len({sample.track for sample in samples}) == 1
     assert samples[0].chip.shape == (112, 112, 3)
     assert samples[0].portrait.startswith(b"\xff\xd8")
-    assert samples[0].captured_at == pytest.approx(1000.0 + samples[0].source_time_s)
 
 
 async def test_the_same_file_gives_the_same_samples(tools, clip):
@@ -213,3 +270,159 @@ async def test_the_last_sample_of_a_living_track_is_sent_again_when_the_bus_come
 
     ids = [sample.id for sample in tools.bus.samples]
     assert len(ids) == len(set(ids)) + 1
+
+
+async def test_a_frame_of_a_file_was_captured_at_the_same_time_in_every_pass(tools, clip):
+    for now in (1000.0, 1050.0):
+        await CameraActor(record(clip), deployment(starts_at=900), replace(tools, clock=lambda now=now: now)).run()
+
+    half = len(tools.bus.samples) // 2
+    times = [sample.captured_at for sample in tools.bus.samples]
+    assert times[:half] == times[half:]
+    assert times[0] == pytest.approx(900 + tools.bus.samples[0].source_time_s)
+
+
+async def test_a_frame_of_a_live_source_was_captured_when_it_came(tools, sources):
+    sources.append(FakeSource(tools.bus, live=True))
+    await CameraActor(record("rtsp://camera", realtime=True), deployment(), tools).run()
+
+    assert {sample.captured_at for sample in tools.bus.samples} == {5000.0}
+
+
+@pytest.mark.parametrize("live", [False, True])
+async def test_a_source_that_breaks_gives_its_last_frames_and_its_unfinished_tracks(tools, statuses, sources, live):
+    tools = replace(tools, best_shot=ONLY_AT_THE_END)
+    sources.append(FakeSource(tools.bus, live, SourceError("it broke off", "check it", transient=True)))
+    await CameraActor(record("fake", retries=0), deployment(), tools).run()
+
+    assert tools.bus.asked == list(range(10))
+    assert len(tools.bus.samples) == 1
+    last = statuses[-1]
+    assert (last.state, last.frames, last.samples) == ("failed", 10, 1)
+    assert "it broke off" in last.detail
+
+
+async def test_a_deployment_that_ends_as_the_source_breaks_sends_nothing_more(tools, statuses, sources):
+    tools = replace(tools, best_shot=ONLY_AT_THE_END)
+    sources.append(FakeSource(tools.bus, error=SourceError("it broke off", "check it", transient=True)))
+    actor = CameraActor(record("fake"), deployment(), tools)
+    ask = tools.bus.ask
+
+    async def ask_until_9(subject, message, expected, timeout_s=None):
+        if message.frame == 9:
+            actor.amend(deployment(state="ended"))
+        return await ask(subject, message, expected)
+
+    tools.bus.ask = ask_until_9
+    await actor.run()
+
+    assert tools.bus.samples == []
+    assert (statuses[-1].state, statuses[-1].disarmed) == ("ended", True)
+
+
+async def test_a_bug_on_one_frame_of_a_live_camera_costs_no_more_than_a_moment(tools, statuses, sources):
+    sources += [FakeSource(tools.bus, live=True), FakeSource(tools.bus, live=True)]
+    fail_at(tools.bus, 5)
+    await CameraActor(record("rtsp://camera", realtime=True), deployment(), tools).run()
+
+    retrying = next(status for status in statuses if status.state == "retrying")
+    assert "ZeroDivisionError" in retrying.detail
+    assert "quote" not in retrying.detail
+    assert (statuses[-1].state, statuses[-1].detail) == ("ended", "")
+    assert statuses[-1].frames > 10
+    assert all(after.frames >= before.frames for before, after in pairwise(statuses))
+
+
+async def test_a_camera_that_bugs_stop_again_and_again_fails_with_its_counts(tools, statuses, sources):
+    sources += [FakeSource(tools.bus) for _ in range(3)]
+    fail_at(tools.bus, 5, 11, 17)
+    await CameraActor(record("fake", retries=2), deployment(), tools).run()
+
+    assert sources == []
+    assert [status.state for status in statuses].count("retrying") == 2
+    assert statuses[-1].state == "failed"
+    assert statuses[-1].frames >= 3
+
+
+async def test_what_starts_over_is_counted_anew_under_another_reading(tools, statuses, sources):
+    sources += [FakeSource(tools.bus), FakeSource(tools.bus)]
+    fail_at(tools.bus, 5)
+    await CameraActor(record("fake", retries=2), deployment(), tools).run()
+
+    broken, last = [next(s for s in reversed(statuses) if s.state == state) for state in ("retrying", "ended")]
+    assert broken.reading != last.reading
+    assert last.frames == 10
+    counted = [sample for sample in tools.bus.samples if sample.track.startswith(last.reading)]
+    assert len(counted) == last.samples < len(tools.bus.samples)
+
+
+async def test_a_live_camera_counts_on_when_it_comes_back(tools, statuses, sources):
+    broken = SourceError("it broke off", "check it", transient=True)
+    sources += [FakeSource(tools.bus, live=True, error=broken), FakeSource(tools.bus, live=True)]
+    await CameraActor(record("rtsp://camera"), deployment(), tools).run()
+
+    last = statuses[-1]
+    assert {status.reading for status in statuses} == {last.reading}
+    assert (last.frames, last.tracks) == (20, 2)
+    tracks = {sample.track for sample in tools.bus.samples}
+    assert len(tracks) == 2
+    assert all(track.startswith(last.reading) for track in tracks)
+
+
+async def test_a_face_wholly_outside_of_the_frame_is_passed_over(tools, statuses, clip):
+    tools.bus.strays = 1
+    await CameraActor(record(clip), deployment(), tools).run()
+
+    assert (statuses[-1].state, statuses[-1].frames) == ("ended", FRAMES)
+    assert len({sample.track for sample in tools.bus.samples}) == 1
+    assert all(sample.box[0] < 320 for sample in tools.bus.samples)
+
+
+async def test_two_deployments_that_start_a_camera_in_one_moment_share_no_sample(tools, statuses, clip):
+    name = "n" * 64
+    for which in ("d1", "d2"):
+        record_of = deployment(deployment=which, cameras=(name,))
+        await CameraActor(record(clip, camera=name), record_of, tools).run()
+
+    ids = [sample.id for sample in tools.bus.samples]  # names of 64 letters leave room enough for the rest of an id
+    assert len(ids) == len(set(ids)) == 2 * statuses[-1].samples
+
+
+async def test_no_more_frames_a_second_are_looked_at_than_the_settings_say(tools, clip):
+    await CameraActor(record(clip), deployment(), replace(tools, settings=IngestSettings(max_fps=5))).run()
+
+    assert tools.bus.asked == list(range(0, FRAMES, 5))
+
+
+async def test_images_of_a_folder_come_at_the_rate_of_the_settings(tools, tmp_path):
+    for index in range(12):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), TEXTURE)
+    await CameraActor(record(str(tmp_path)), deployment(), replace(tools, settings=IngestSettings(image_fps=20))).run()
+
+    sample = tools.bus.samples[0]
+    assert sample.source_time_s == pytest.approx(sample.frame / 20)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://127.0.0.1:1/cgi/user=guard&password=hunter2&channel=1/live",
+        "http://127.0.0.1:1/user%3Dguard%26password%3Dhunter2",
+        "http://guard:hunter2@127.0.0.1:1/live?password=hunter2",
+        "http://guard:hunter2/x@127.0.0.1:1/live",
+        "ftp://127.0.0.1:1/user=guard&password=hunter2",
+    ],
+)
+async def test_no_part_of_an_address_that_may_be_a_password_is_told(tools, statuses, location):
+    await CameraActor(record(location, retries=0), deployment(), tools).run()
+
+    assert statuses[-1].state == "failed"
+    assert "hunter2" not in statuses[-1].detail
+    assert "guard" not in statuses[-1].detail
+
+
+async def test_the_plain_part_of_an_address_is_told(tools, statuses):
+    location = "http://127.0.0.1:1/cgi/user=guard&password=hunter2/live"
+    await CameraActor(record(location, retries=0), deployment(), tools).run()
+
+    assert "http://127.0.0.1:1/cgi/…/live" in statuses[-1].detail

@@ -90,7 +90,7 @@ def test_a_weak_detection_prolongs_a_track(tracker):
 
 def test_a_weak_detection_never_starts_a_track(tracker):
     result = update(tracker, 0, box(100), scores=[0.5])
-    assert (ids(result), tracker.active) == ([NO_TRACK], ())
+    assert (ids(result), tracker.finish()) == ([NO_TRACK], ())
 
 
 def test_a_weak_detection_does_not_take_a_track_from_a_strong_one(tracker):
@@ -124,7 +124,8 @@ def test_a_face_that_comes_nearer_keeps_its_id(tracker):
 def test_empty_frames_are_answered(tracker):
     for t in range(3):
         result = update(tracker, t)
-        assert (ids(result), result.ended, tracker.active) == ([], (), ())
+        assert (ids(result), result.ended) == ([], ())
+    assert tracker.finish() == ()
 
 
 def test_ids_are_never_used_again(tracker):
@@ -143,7 +144,7 @@ def test_every_track_ends_exactly_once():
         ended += result.ended
     ended += tracker.finish()
     assert sorted(ended) == sorted(started)
-    assert tracker.active == ()
+    assert tracker.finish() == ()
 
 
 def test_an_unconfirmed_track_ends_soon(tracker):
