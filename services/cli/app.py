@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
-import signal
+import os
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -17,18 +16,21 @@ from typer.rich_utils import rich_format_error
 
 from libs import log
 from libs.assets import load_catalogue
-from libs.errors import TransientError, UserError
+from libs.errors import PermanentError, TransientError, UserError
 from libs.service import main as serve
 from libs.settings import LogSettings
+from proto import codec
 from services.cli import console
 from services.cli import demo as demo_parts
-from services.cli.replay import COOLDOWN_S, DEFAULT_THRESHOLD, Outcome, Replay, ReplayOptions
+from services.cli.config import load_config
+from services.cli.data_dir import check_data_dir
+from services.cli.outcome import Outcome
+from services.cli.patience import Stop
+from services.cli.replay import COOLDOWN_S, DEFAULT_THRESHOLD, Replay, ReplayOptions
 from services.cli.report import write_report
+from services.cli.signals import until_done
 from services.cli.stack import SERVICES, StackOptions, open_stack
-from services.cli.supervisor import first_error
-from services.cli.up import load_config, run_up
-
-T = TypeVar("T")
+from services.cli.up import run_up
 
 MODELS = ("yunet-2023mar", "sface-2021dec")
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
@@ -74,6 +76,7 @@ def demo(json_out: JsonOption = None, data_dir: DataOption = Path(".watchline/de
     One camera shows the person of the photograph and must raise exactly one alert; the others show someone who is on
     no list, and nobody; they must raise none.
     """
+    _check_outputs(json_out, data_dir)
     store = console.fetch_assets((*MODELS, *demo_parts.ASSETS))
     with demo_parts.demo_options(store) as options:
         outcome = _replay(options, data_dir)
@@ -102,9 +105,12 @@ def replay(
 ) -> None:
     """Your own footage against your own reference images. Lossless and repeatable unless `--realtime`.
 
+    Ctrl-C ends it with the result so far; a second Ctrl-C without.
+
     Example: `watchline replay --references people/ --source door=door.mp4 --source yard=rtsp://10.0.0.7/live`
     """
     options = ReplayOptions(references, parse_sources(source), threshold, cooldown, realtime)
+    _check_outputs(json_out, data_dir)
     console.fetch_assets(MODELS)
     _tell(_replay(options, data_dir), data_dir, json_out)
 
@@ -113,13 +119,15 @@ def replay(
 def up(
     config: Annotated[Path, typer.Option(help="The settings of this machine.")] = Path("watchline.toml"),
 ) -> None:
-    """Watchline on this machine, with the cameras, lists and deployment of a `watchline.toml`, until Ctrl-C.
+    """Watchline on this machine, with the cameras, lists and deployment of a `watchline.toml`.
+
+    It ends with Ctrl-C, or when the hours of the deployment are over.
 
     `docs/watchline.toml` is an example with every setting explained.
     """
     settings = load_config(config)
     console.fetch_assets(MODELS)
-    _until_done(run_up(settings))
+    until_done(run_up(settings))
 
 
 @app.command()
@@ -142,9 +150,10 @@ def bench(
     """
     from services.cli.bench import run as bench_parts  # noqa: PLC0415  loads what no other command needs
 
+    _check_outputs(json_out, data_dir)
     store = console.fetch_assets((*MODELS, *demo_parts.ASSETS))
     options = bench_parts.BenchOptions(source, cameras, seconds, repeats, realtime_s if realtime else None)
-    figures = _until_done(bench_parts.run_bench(options, store, data_dir, console.err.print))
+    figures = until_done(bench_parts.run_bench(options, store, data_dir, console.err.print))
     bench_parts.print_figures(figures, console.out)
     if json_out is not None:
         json_out.write_text(json.dumps(figures.as_json(), indent=2) + "\n")
@@ -189,13 +198,19 @@ def run() -> int:
     except UserError as error:
         console.err.print(f"[red]watchline:[/] {escape(str(error))}", soft_wrap=True)
         return error.exit_code
-    except TransientError as error:
-        console.err.print(f"[red]watchline:[/] {escape(error.reason)}", soft_wrap=True)
-        return 1
+    except (TransientError, PermanentError) as error:
+        return _failed(error.reason)
+    except (OSError, codec.DecodeError) as error:
+        return _failed(str(error))
     except (KeyboardInterrupt, asyncio.CancelledError, typer.Abort):
         console.err.print("stopped")
         return INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _failed(reason: str) -> int:
+    console.err.print(f"[red]watchline:[/] {escape(reason)}", soft_wrap=True)
+    return 1
 
 
 def parse_sources(sources: list[str]) -> dict[str, str]:
@@ -219,14 +234,32 @@ def parse_sources(sources: list[str]) -> dict[str, str]:
     return cameras
 
 
+def _check_outputs(json_out: Path | None, data_dir: Path) -> None:
+    """Does nothing where the results can be written.
+
+    Raises:
+        UserError: one cannot, which would show when all the work is done.
+    """
+    check_data_dir(data_dir)
+    if json_out is None:
+        return
+    folder = json_out.absolute().parent
+    if not folder.is_dir():
+        raise UserError(f"--json {json_out}: {folder} is not a folder", "make it, or choose another file")
+    if json_out.is_dir() or not os.access(json_out if json_out.exists() else folder, os.W_OK):
+        raise UserError(f"--json {json_out} cannot be written", "choose another file")
+
+
 def _replay(options: ReplayOptions, data_dir: Path) -> Outcome:
+    stop = Stop()
+
     async def on_a_stack() -> Outcome:
         with console.replay_bars() as bars:
             stack_options = StackOptions(data_dir, on_event=console.print_event)
             async with open_stack(stack_options, log.configure(LogSettings(level="error"), "watchline")) as stack:
-                return await Replay(stack.bus, options, bars.show).run()
+                return await Replay(stack.bus, options, bars.show, stop).run()
 
-    return _until_done(on_a_stack())
+    return until_done(on_a_stack(), stop)
 
 
 def _tell(outcome: Outcome, data_dir: Path, json_out: Path | None) -> None:
@@ -235,33 +268,8 @@ def _tell(outcome: Outcome, data_dir: Path, json_out: Path | None) -> None:
     if json_out is not None:
         json_out.write_text(json.dumps(outcome.as_json(), indent=2) + "\n")
         console.print_written("figures", json_out)
+    if outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
     failed = [name for name, camera in outcome.cameras.items() if camera.state == "failed"]
     if failed or outcome.lost:
         raise typer.Exit(1)
-
-
-def _until_done(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` comes to; SIGINT and SIGTERM end it once, in order, and further ones change nothing."""
-
-    async def interruptible() -> T:
-        task = asyncio.ensure_future(work)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _cancel_once(task))
-        return await task
-
-    try:
-        return asyncio.run(interruptible())
-    except BaseExceptionGroup as group:
-        raise first_error(group) from None
-
-
-def _cancel_once(task: asyncio.Future[Any]) -> Callable[[], None]:
-    """Cancels `task` the first time it is called: the clean-up that follows is not to be cut short."""
-    remaining = [task]
-
-    def cancel() -> None:
-        if remaining:
-            remaining.pop().cancel()
-
-    return cancel

@@ -15,7 +15,7 @@ from rich.table import Table
 from libs.assets import AssetStore
 from proto.messages import Alert
 from services.cli.enrol import FolderEnrolment
-from services.cli.replay import CameraCount, Outcome, Progress
+from services.cli.outcome import CameraCount, Outcome, Progress
 
 out = Console()
 err = Console(stderr=True)
@@ -69,7 +69,9 @@ class ReplayBars:
         for name, camera in progress.cameras.items():
             if camera.state != "waiting":
                 done = camera.frames + camera.dropped
-                self._bar(name, done, done if camera.state == "ended" else camera.frame_count, _note(camera))
+                self._bar(
+                    name, done, done if camera.state in ("ended", "stopped") else camera.frame_count, _note(camera)
+                )
         for alert in progress.alerts[self._alerts :]:
             self._bars.console.print(alert_line(alert))
         self._alerts = len(progress.alerts)
@@ -117,10 +119,25 @@ def print_outcome(outcome: Outcome) -> None:
     for refusal in outcome.refused:
         err.print(f"[yellow]not enrolled:[/] {escape(refusal.image.name)}: {escape(refusal.reason)}")
     for name, camera in outcome.cameras.items():
-        if camera.detail:
+        if camera.detail and camera.state != "stopped":
             err.print(f"[yellow]camera {escape(name)}:[/] {escape(camera.detail)}")
     if outcome.lost:
-        err.print(f"[red]{outcome.lost} samples were lost; the logs and dead letters say why[/]")
+        lost = "1 sample was lost" if outcome.lost == 1 else f"{outcome.lost} samples were lost"
+        err.print(f"[red]{lost}:[/] {escape(why_lost(outcome))}", soft_wrap=True)
+    for left in outcome.left_behind:
+        err.print(f"[yellow]not cleaned up:[/] {escape(left)}", soft_wrap=True)
+    if outcome.interrupted:
+        err.print("stopped before the end")
+
+
+def why_lost(outcome: Outcome) -> str:
+    """Why samples were lost, in one line."""
+    reasons = [f"{reason} ({number})" for reason, number in outcome.reasons.items()]
+    unknown = outcome.lost - sum(outcome.reasons.values())
+    if unknown > 0:
+        under_way = "they were still under way" if outcome.interrupted else "they were not answered in time"
+        reasons.append(f"{under_way} ({unknown})")
+    return "; ".join(reasons)
 
 
 def print_event(program: str, event: str) -> None:

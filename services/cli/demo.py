@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from libs.assets import AssetStore
-from services.cli.replay import Outcome, ReplayOptions
+from services.cli.outcome import Outcome
+from services.cli.replay import ReplayOptions
 
 REFERENCE = "single_face.jpg"
 SUBJECT = "subject-1"

@@ -9,22 +9,24 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from libs.bus import Bus, Mirror, Records
+from libs.bus import AskError, Bus, Mirror
+from libs.errors import PermanentError, TransientError
 from libs.waiting import any_of, end
 from proto import subjects
-from proto.messages import (
-    Alert,
-    DeadLetter,
-    WatchListReply,
-    WatchListRequest,
-)
+from proto.messages import Alert, DeadLetter, WatchListReply, WatchListRequest
 from proto.records import CameraRecord, CameraStatus, DeploymentRecord, TrackState
 from services.cli.enrol import FolderEnrolment, Refusal, enrol_folder
+from services.cli.outcome import CameraCount, Outcome, Progress
+from services.cli.patience import Stop, insist, within
+from services.cli.records import Arming
+from services.cli.tally import OVER, Tally
+
+__all__ = ["CameraCount", "Outcome", "Progress", "Refusal", "Replay", "ReplayOptions"]
 
 DEFAULT_THRESHOLD = 0.5
 """Comparison score. Source: measured, docs/decisions.md, "The default threshold"."""
@@ -38,6 +40,18 @@ LONGEST_S = 24 * 3600.0
 """A replay's deployment ends by itself after a day."""
 STALL_S = 30.0
 """Samples that were not answered so long after the last sign of life are given up, and reported."""
+WIND_DOWN_S = 0.6
+"""How long the last samples of a replay that a person ends may take; a sample takes about 0.1 s."""
+PORTRAITS_S = 0.3
+"""How long the pictures of its alerts may take then. Without hurry they have longer."""
+
+DEPLOYMENT = "the deployment {} may still be recorded as armed: the next start with the same --data-dir ends it"
+WATCH_LIST = (
+    "the watch list {} was not dropped: its files are deleted when the programs have ended; a Qdrant server "
+    "keeps its collection"
+)
+UNKNOWN_LIST = "400"
+"""How `match` refuses to drop a list that is not there, for example because an earlier ask was carried out."""
 
 
 @dataclass(frozen=True)
@@ -51,142 +65,63 @@ class ReplayOptions:
     realtime: bool = False
 
 
-@dataclass(frozen=True)
-class CameraCount:
-    """What one camera came to."""
-
-    frames: int = 0
-    dropped: int = 0
-    detections: int = 0
-    tracks: int = 0
-    samples: int = 0
-    candidates: int = 0
-    alerts: int = 0
-    frame_count: int | None = None
-    state: str = "waiting"
-    detail: str = ""
-
-
-@dataclass
-class Progress:
-    """How far a replay is; given to `on_progress` at every change."""
-
-    enrolment: FolderEnrolment = field(default_factory=FolderEnrolment)
-    cameras: dict[str, CameraCount] = field(default_factory=dict)
-    alerts: list[Alert] = field(default_factory=list)
-    dead: list[DeadLetter] = field(default_factory=list)
-    answered: int = 0
-    """Samples that came through to `alert`."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a replay came to. The portraits are JPEGs by key, for the report alone."""
-
-    cameras: Mapping[str, CameraCount]
-    alerts: Sequence[Alert]
-    refused: Sequence[Refusal]
-    lost: int
-    """Samples that never came through: dead-lettered, or given up after `STALL_S`."""
-    seconds: float
-    references: int
-    threshold: float
-    portraits: Mapping[str, bytes]
-
-    def as_json(self) -> dict[str, object]:
-        """The outcome as `--json` writes it."""
-        return {
-            "cameras": {
-                name: {
-                    key: getattr(count, key)
-                    for key in ("frames", "dropped", "tracks", "samples", "candidates", "alerts", "state", "detail")
-                }
-                for name, count in self.cameras.items()
-            },
-            "alerts": [
-                {
-                    "camera": alert.camera,
-                    "subject": alert.subject,
-                    "score": round(alert.score, 4),
-                    "threshold": alert.threshold,
-                    "time_s": round(alert.source_time_s, 3),
-                    "box": [round(side, 1) for side in alert.box],
-                    "track": alert.track,
-                    "frame": alert.frame,
-                }
-                for alert in self.alerts
-            ],
-            "references": self.references,
-            "refused": [{"subject": r.subject, "image": r.image.name, "reason": r.reason} for r in self.refused],
-            "lost": self.lost,
-            "seconds": round(self.seconds, 3),
-        }
-
-
 OnProgress = Callable[[Progress], None]
+Mirrors = tuple[Mirror[CameraStatus], Mirror[TrackState]]
 
 
 class Replay:
-    """One replay on a running stack. `run` it once."""
+    """One replay on a running stack. `run` it once.
 
-    def __init__(self, bus: Bus, options: ReplayOptions, on_progress: OnProgress) -> None:
+    Once its cameras run it heeds `stop`: it ends them, waits a moment for what is under way, and has an outcome.
+    """
+
+    def __init__(self, bus: Bus, options: ReplayOptions, on_progress: OnProgress, stop: Stop | None = None) -> None:
         self._bus = bus
         self._options = options
         self._on_progress = on_progress
-        self._progress = Progress(cameras={name: CameraCount() for name in options.sources})
-        self._id = f"replay-{int(time.time()):x}{secrets.token_hex(2)}"
+        self._stop = stop or Stop()
+        self._id = f"replay-{int(time.time()):08x}{secrets.token_hex(2)}"
+        self._tally = Tally(self._id, options.sources)
         self._heard = time.monotonic()
-        self._tracks: dict[str, TrackState] = {}
+        self._undone: set[str] = set()
+        """What must be cleaned up: `DEPLOYMENT`, `WATCH_LIST`."""
+        self._left_behind: list[str] = []
 
     async def run(self) -> Outcome:
-        """Enrols, runs the cameras to their end, and cleans up.
+        """Enrols, runs the cameras to their end or to a person's, and cleans up.
 
         Raises:
             UserError: there is no reference image, or none can be enrolled.
+            TransientError: the bus or `match` was away for long before the cameras ran.
         """
-        async with self._watch_list():
-            await self._enrol()
-            began = time.monotonic()
-            async with self._deployment():
-                await self._follow_to_the_end()
-            seconds = time.monotonic() - began
-            return await self._outcome(seconds)
-
-    # -- references
-
-    @asynccontextmanager
-    async def _watch_list(self) -> AsyncIterator[None]:
-        ask = WatchListRequest(watch_list=self._id)
-        await self._bus.ask(f"{subjects.WATCHLIST}.create", ask, WatchListReply)
+        arming = Arming(self._bus, self._record(), self._cameras())
+        self._undone.add(WATCH_LIST)
         try:
-            yield
+            await insist(partial(self._ask_for_list, "create"))
+            await enrol_folder(self._bus, self._id, self._options.references, self._show_enrolment)
+            seconds = await self._run_cameras(arming)
+            outcome = await self._outcome(seconds)
+        except asyncio.CancelledError:
+            self._stop.ask()
+            raise
         finally:
-            await self._bus.ask(f"{subjects.WATCHLIST}.drop", ask, WatchListReply)
+            await self._clean_up(arming)
+        return replace(outcome, interrupted=self._stop.asked, left_behind=tuple(self._left_behind))
 
-    async def _enrol(self) -> None:
-        def show(enrolment: FolderEnrolment) -> None:
-            self._progress.enrolment = enrolment
-            self._on_progress(self._progress)
+    async def _ask_for_list(self, verb: str) -> None:
+        await self._bus.ask(f"{subjects.WATCHLIST}.{verb}", WatchListRequest(watch_list=self._id), WatchListReply)
 
-        await enrol_folder(self._bus, self._id, self._options.references, show)
+    def _show_enrolment(self, enrolment: FolderEnrolment) -> None:
+        self._tally.take_enrolment(enrolment)
+        self._on_progress(self._tally.progress)
 
     # -- cameras
 
-    @asynccontextmanager
-    async def _deployment(self) -> AsyncIterator[None]:
-        cameras = Records(self._bus, subjects.CAMERAS, CameraRecord)
-        deployments = Records(self._bus, subjects.DEPLOYMENTS, DeploymentRecord)
-        record = self._record()
-        try:
-            for name, location in self._options.sources.items():
-                camera = CameraRecord(camera=name, location=location, realtime=self._options.realtime, retries=RETRIES)
-                await cameras.put(subjects.key(name), camera)
-            await deployments.put(subjects.key(self._id), record)
-            yield
-        finally:
-            await deployments.put(subjects.key(self._id), record.model_copy(update={"state": "ended"}))
-            for name in self._options.sources:
-                await cameras.delete(subjects.key(name))
+    def _cameras(self) -> list[CameraRecord]:
+        return [
+            CameraRecord(camera=name, location=location, realtime=self._options.realtime, retries=RETRIES)
+            for name, location in self._options.sources.items()
+        ]
 
     def _record(self) -> DeploymentRecord:
         now = time.time()
@@ -203,7 +138,8 @@ class Replay:
             ends_at=now + LONGEST_S,
         )
 
-    async def _follow_to_the_end(self) -> None:
+    async def _run_cameras(self, arming: Arming) -> float:
+        """Seconds from the arming of the cameras to the end of the last answer."""
         async with (
             Mirror.open(self._bus, subjects.STATUS, CameraStatus) as statuses,
             Mirror.open(self._bus, subjects.TRACKS, TrackState) as tracks,
@@ -212,83 +148,107 @@ class Replay:
                 asyncio.create_task(self._listen_for_alerts(), name="alerts"),
                 asyncio.create_task(self._listen_for_the_dead(), name="dead letters"),
             ]
+            began = time.monotonic()
             try:
-                while not self._is_over():
-                    await any_of(statuses.changed(), tracks.changed(), timeout_s=1.0)
-                    self._update(statuses.all().values(), tracks.all())
+                self._undone.add(DEPLOYMENT)
+                await arming.arm()
+                self._stop.heeded = True
+                await self._follow((statuses, tracks))
+                if self._stop.asked:
+                    await self._wind_down((statuses, tracks), arming)
             finally:
                 await end(*listeners)
+        return time.monotonic() - began
+
+    async def _follow(self, mirrors: Mirrors) -> None:
+        """Returns when all is over, or seems to be, or a person wants the end."""
+        while not self._stop.asked and not self._tally.is_over():
+            if self._tally.have_ended() and time.monotonic() - self._heard > STALL_S:
+                return
+            await any_of(*(mirror.changed() for mirror in mirrors), self._stop.wait(), timeout_s=1.0)
+            self._update(mirrors)
+
+    async def _wind_down(self, mirrors: Mirrors, arming: Arming) -> None:
+        """Ends the deployment, and waits a moment for what is under way."""
+        until = time.monotonic() + WIND_DOWN_S
+        disarming = asyncio.create_task(arming.disarm(WIND_DOWN_S))
+        try:
+            while not (self._tally.is_over() and disarming.done()) and time.monotonic() < until:
+                await any_of(*(mirror.changed() for mirror in mirrors), timeout_s=0.1)
+                self._update(mirrors)
+        finally:
+            await end(disarming)
 
     async def _listen_for_alerts(self) -> None:
         async for alert in self._bus.follow(subjects.ALERTS, subjects.alerts_of(self._id), Alert):
-            self._progress.alerts.append(alert)
+            self._tally.take_alert(alert)
             self._heard = time.monotonic()
-            self._on_progress(self._progress)
+            self._on_progress(self._tally.progress)
 
     async def _listen_for_the_dead(self) -> None:
         since = time.time()
         async for letter in self._bus.follow(subjects.DEADLETTERS, subjects.DEADLETTERS.subjects[0], DeadLetter):
-            if letter.at >= since:
-                self._progress.dead.append(letter)
+            if letter.at >= since and self._tally.take_letter(letter):
+                self._heard = time.monotonic()
 
-    def _update(self, statuses: Iterable[CameraStatus], tracks: Mapping[str, TrackState]) -> None:
-        before = (dict(self._progress.cameras), self._progress.answered)
-        self._remember(tracks)
-        for status in statuses:
-            if status.deployment == self._id:
-                seen = [track for track in self._tracks.values() if track.camera == status.camera]
-                self._progress.cameras[status.camera] = _count(status, seen)
-        self._progress.answered = sum(len(track.samples) for track in self._tracks.values())
-        if (self._progress.cameras, self._progress.answered) != before:
+    def _update(self, mirrors: Mirrors) -> None:
+        statuses, tracks = mirrors
+        if self._tally.update(statuses.all().values(), tracks.all()):
             self._heard = time.monotonic()
-            self._on_progress(self._progress)
+            self._on_progress(self._tally.progress)
 
-    def _remember(self, tracks: Mapping[str, TrackState]) -> None:
-        """Keeps the fullest state of each track: the bucket forgets when its server restarts."""
-        for key, track in tracks.items():
-            known = self._tracks.get(key)
-            if track.deployment == self._id and (known is None or len(track.samples) >= len(known.samples)):
-                self._tracks[key] = track
-
-    def _is_over(self) -> bool:
-        """Whether every camera has ended and every sample has been answered, or is not going to be."""
-        cameras = self._progress.cameras.values()
-        if not all(camera.state in ("ended", "failed") for camera in cameras):
-            return False
-        raised = sum(len(track.raised) for track in self._tracks.values())
-        complete = self._unanswered() <= 0 and len(self._progress.alerts) >= raised
-        return complete or time.monotonic() - self._heard > STALL_S
-
-    def _unanswered(self) -> int:
-        return sum(camera.samples for camera in self._progress.cameras.values()) - self._progress.answered
-
-    # -- the outcome
+    # -- the end
 
     async def _outcome(self, seconds: float) -> Outcome:
-        keys = {key for alert in self._progress.alerts for key in (alert.portrait, alert.reference_portrait)}
-        portraits = {key: await self._bus.portraits.get(key) or b"" for key in sorted(keys)}
+        progress = self._tally.progress
         return Outcome(
-            cameras=dict(self._progress.cameras),
-            alerts=sorted(self._progress.alerts, key=lambda alert: (alert.camera, alert.source_time_s)),
-            refused=tuple(self._progress.enrolment.refused),
-            lost=self._unanswered(),
+            cameras={name: _settled(camera) for name, camera in progress.cameras.items()},
+            alerts=sorted(progress.alerts, key=lambda alert: (alert.camera, alert.source_time_s)),
+            refused=tuple(progress.enrolment.refused),
+            lost=self._tally.lost(),
             seconds=seconds,
-            references=self._progress.enrolment.enrolled,
+            references=progress.enrolment.enrolled,
             threshold=self._options.threshold,
-            portraits=portraits,
+            portraits=await self._portraits(),
+            reasons=self._tally.reasons(),
         )
 
+    async def _portraits(self) -> dict[str, bytes]:
+        """The pictures of the alerts by key; empty where one could not be had."""
+        alerts = self._tally.progress.alerts
+        portraits = {key: b"" for alert in alerts for key in (alert.portrait, alert.reference_portrait)}
 
-def _count(status: CameraStatus, tracks: Sequence[TrackState]) -> CameraCount:
-    return CameraCount(
-        frames=status.frames,
-        dropped=status.dropped,
-        detections=status.detections,
-        tracks=status.tracks,
-        samples=status.samples,
-        candidates=sum(len(sample.scores) for track in tracks for sample in track.samples),
-        alerts=sum(len(track.raised) for track in tracks),
-        frame_count=status.frame_count,
-        state=status.state,
-        detail=status.detail,
-    )
+        async def fetch() -> None:
+            for key in sorted(portraits):
+                found: bytes | None = await insist(partial(self._bus.portraits.get, key))
+                portraits[key] = found or b""
+
+        try:
+            await within(fetch(), self._stop, hurried_s=PORTRAITS_S)
+        except TransientError as error:
+            self._left_behind.append(f"pictures are missing in the report ({error.reason})")
+        return portraits
+
+    async def _clean_up(self, arming: Arming) -> None:
+        """Ends the deployment and destroys the list; what cannot be done is noted."""
+        try:
+            await within(self._undo(arming), self._stop)
+        except (TransientError, PermanentError) as error:
+            self._left_behind.append(f"not all could be cleaned up ({error.reason})")
+        self._left_behind += [text.format(self._id) for text in sorted(self._undone)]
+
+    async def _undo(self, arming: Arming) -> None:
+        if DEPLOYMENT in self._undone:
+            await arming.disarm()
+            self._undone.remove(DEPLOYMENT)
+        try:
+            await insist(partial(self._ask_for_list, "drop"))
+        except AskError as error:
+            if error.code != UNKNOWN_LIST:
+                raise
+        self._undone.remove(WATCH_LIST)
+
+
+def _settled(camera: CameraCount) -> CameraCount:
+    """The count as it stays: a camera that had not come to its end was stopped."""
+    return camera if camera.state in OVER else replace(camera, state="stopped")

@@ -16,7 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from libs.errors import UserError
 from proto.messages import Alert
 from proto.quality import Quality
-from services.cli.replay import FLOOR_UNDER_THRESHOLD, CameraCount, Outcome
+from services.cli.outcome import CameraCount, Outcome
+from services.cli.replay import FLOOR_UNDER_THRESHOLD
 
 COUNTS = ("frames", "dropped", "detections", "tracks", "samples", "candidates", "alerts")
 """The fields of `CameraCount` that add up over cameras."""

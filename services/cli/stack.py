@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from libs.bus import Bus, connect
-from libs.errors import UserError
+from libs.bus import AskError, Bus, connect
+from libs.errors import TransientError, UserError
 from libs.log import Log
 from libs.settings import NatsSettings
+from proto import subjects
+from proto.messages import WatchListReply, WatchListRequest
+from proto.records import DeploymentRecord
+from services.cli.data_dir import REPLAY_ID, occupied
+from services.cli.records import disarm_all
 from services.cli.supervisor import Program, ProgramSpec, running
 
 SERVICES = ("detect", "embed", "match", "alert", "ingest")
@@ -25,7 +31,12 @@ MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """The largest message: a reference photograph of a modern camera. NATS' default is 1 MB."""
 READY_S = 60.0
 """How long the services may take to be ready; loading the models takes about two seconds each."""
+CLOSE_S = 0.3
+"""How long closing the bus may take before its server is ended under it; it takes some milliseconds."""
+BUS_STOP_S = 0.7
+"""How long the server may take to end; it takes about 50 ms."""
 HOST = "127.0.0.1"
+HEALTH_PORT = "WATCHLINE_HEALTH_PORT"
 
 
 @dataclass(frozen=True)
@@ -50,25 +61,49 @@ class Stack:
 
 @asynccontextmanager
 async def open_stack(options: StackOptions, log: Log) -> AsyncIterator[Stack]:
-    """A running stack, ready for work, that ends with the block.
+    """A running stack, ready for work, that ends with the block. It starts with nothing armed.
 
     Raises:
-        UserError: the port is taken, a program has wrong settings, or one is not ready in time.
+        UserError: another program uses the data directory, the port is taken, a program has wrong settings, or one is
+            not ready in time.
     """
-    options.data_dir.mkdir(parents=True, exist_ok=True)
-    port = free_port(options.port)
-    url = f"nats://{HOST}:{port}"
     logs = options.data_dir / "logs"
-    with tempfile.TemporaryDirectory(prefix="watchline-") as runtime:
+    with occupied(options.data_dir), tempfile.TemporaryDirectory(prefix="watchline-") as runtime:
+        port = free_port(options.port)
+        url = f"nats://{HOST}:{port}"
         nats_server = _nats_server(options, port, Path(runtime) / "nats.conf")
         services = [_service(name, url, options) for name in options.services]
         async with (
-            running([nats_server], logs, options.on_event) as bus_programs,
-            connect(NatsSettings(url=url), "watchline", log) as bus,
-            running(services, logs, options.on_event) as programs,
+            running([nats_server], logs, options.on_event) as servers,
+            _connected(url, log, servers[nats_server.name]) as bus,
         ):
-            await _until_ready(bus, options.services)
-            yield Stack(url, bus, {**bus_programs, **programs})
+            left = await disarm_all(bus)
+            async with running(services, logs, options.on_event) as programs:
+                await _until_ready(bus, options.services)
+                await _drop_lists(bus, left)
+                yield Stack(url, bus, {**servers, **programs})
+
+
+@asynccontextmanager
+async def _connected(url: str, log: Log, server: Program) -> AsyncIterator[Bus]:
+    """A bus while the block runs. At its end a server that does not answer is ended first, so that all ends soon."""
+    connection = connect(NatsSettings(url=url), "watchline", log)
+    bus = await connection.__aenter__()
+    try:
+        yield bus
+    finally:
+        closing = asyncio.create_task(connection.__aexit__(None, None, None), name="close the bus")
+        await asyncio.wait({closing}, timeout=CLOSE_S)
+        if not closing.done():
+            await server.stop()
+        await closing
+
+
+async def _drop_lists(bus: Bus, ended: Iterable[DeploymentRecord]) -> None:
+    """Drops the lists of replays that were killed, where the engine is not in the data directory but on a server."""
+    for name in {name for record in ended for name in record.watch_lists if REPLAY_ID.fullmatch(name)}:
+        with suppress(AskError, TransientError):  # the embedded engine's are gone already
+            await bus.ask(f"{subjects.WATCHLIST}.drop", WatchListRequest(watch_list=name), WatchListReply)
 
 
 def _nats_server(options: StackOptions, port: int, config: Path) -> ProgramSpec:
@@ -80,7 +115,7 @@ def _nats_server(options: StackOptions, port: int, config: Path) -> ProgramSpec:
         "jetstream": {"store_dir": str((options.data_dir / "nats").resolve())},
     }
     config.write_text(json.dumps(settings))
-    return ProgramSpec("nats-server", (nats_server_path(), "-c", str(config)))
+    return ProgramSpec("nats-server", (nats_server_path(), "-c", str(config)), stop_s=BUS_STOP_S)
 
 
 def free_port(wanted: int = 0) -> int:
@@ -117,9 +152,12 @@ def _service(name: str, url: str, options: StackOptions) -> ProgramSpec:
         "WATCHLINE_NATS_URL": url,
         "WATCHLINE_DATA_DIR": str(options.data_dir),
         "PYTHONUNBUFFERED": "1",
-        "WATCHLINE_SERVICE_GRACE_S": "1",
+        "WATCHLINE_SERVICE_GRACE_S": "0.7",
         **options.environment,
     }
+    port = environment.get(HEALTH_PORT, os.environ.get(HEALTH_PORT, ""))
+    if port.isdecimal() and int(port) > 0:
+        environment[HEALTH_PORT] = str(int(port) + SERVICES.index(name))
     return ProgramSpec(name, (sys.executable, "-m", f"services.{name}"), environment)
 
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from libs.errors import UserError
+from services.cli.data_dir import put_long_log_aside
 
-STOP_S = 2.0
+STOP_S = 1.2
 """How long a program may take to end after SIGTERM; then it is killed. The services end together, then the bus: all
 is over within five seconds."""
 RESTART_S = (0.0, 0.2, 1.0, 3.0, 10.0)
@@ -30,6 +31,8 @@ GIVE_UP_CODES = frozenset({2})
 """Exit codes of a program that says its settings are wrong: starting it again would not help."""
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
+LAST_WORDS_BYTES = 4096
+"""How much of a log's end is read for the reason of a death; a line has about 300 bytes."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class ProgramSpec:
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     restarted: bool = True
+    stop_s: float = STOP_S
 
 
 class Program:
@@ -50,6 +54,7 @@ class Program:
         self.log_file = log_file
         self.restarts = 0
         self._on_event = on_event
+        self._stopping = False
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -71,7 +76,7 @@ class Program:
             )
 
     async def keep(self) -> None:
-        """Starts it again whenever it dies, later and later; returns by being cancelled.
+        """Starts it again whenever it dies, later and later, until it is stopped.
 
         Raises:
             UserError: it ended and is not to be restarted, or says that its settings are wrong.
@@ -80,6 +85,8 @@ class Program:
         while self._process is not None:
             started = clock()
             code = await self._process.wait()
+            if self._stopping:
+                return
             deaths = 1 if clock() - started > STEADY_S else deaths + 1
             if not self.spec.restarted or code in GIVE_UP_CODES:
                 raise UserError(f"{self.spec.name} ended with code {code}", last_words(self.log_file), exit_code=4)
@@ -89,37 +96,42 @@ class Program:
             await self.start()
 
     async def stop(self) -> None:
-        """Ends the process: asks, waits `STOP_S`, then kills."""
+        """Ends the process for good: asks, waits `stop_s`, then kills. Kills at once when this is cancelled."""
+        self._stopping = True
         if self._process is None or self._process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
             try:
-                await asyncio.wait_for(self._process.wait(), STOP_S)
+                await asyncio.wait_for(self._process.wait(), self.spec.stop_s)
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()
+            except asyncio.CancelledError:
+                self._process.kill()
+                raise
 
 
 @asynccontextmanager
 async def running(
     specs: Sequence[ProgramSpec], log_dir: Path, on_event: Callable[[str, str], None]
 ) -> AsyncIterator[dict[str, Program]]:
-    """Keeps the programs running while the block runs, by name; then ends the last first, so that the bus ends last.
+    """Keeps the programs running while the block runs, by name; then ends them all at once.
 
     Raises:
         UserError: a program ended that is not restarted, or whose settings are wrong.
     """
     await asyncio.to_thread(log_dir.mkdir, parents=True, exist_ok=True)
     programs = {spec.name: Program(spec, log_dir / f"{spec.name}.log", on_event) for spec in specs}
+    for program in programs.values():
+        put_long_log_aside(program.log_file)
     try:
         for program in programs.values():
             await program.start()
         async with _kept(programs):
             yield programs
     finally:
-        first, *others = programs.values()
-        await asyncio.shield(_stop(first, others))
+        await asyncio.gather(*(program.stop() for program in programs.values()))
 
 
 @asynccontextmanager
@@ -137,11 +149,6 @@ async def _kept(programs: Mapping[str, Program]) -> AsyncIterator[None]:
         raise first_error(errors) from None
 
 
-async def _stop(first: Program, others: Sequence[Program]) -> None:
-    await asyncio.gather(*(program.stop() for program in others))
-    await first.stop()
-
-
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The first error inside nested groups."""
     error: BaseException = group
@@ -152,7 +159,9 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def last_words(log_file: Path) -> str:
     """The last line of a program's log: where it said why it ended."""
-    lines = log_file.read_text(errors="replace").strip().splitlines()
+    with log_file.open("rb") as log:
+        log.seek(max(0, log_file.stat().st_size - LAST_WORDS_BYTES))
+        lines = log.read().decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else f"see {log_file}"
 
 

@@ -1,0 +1,100 @@
+"""The folder in which a stack keeps its data: one stack has it at a time, and some things must not outlive that."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from libs.errors import UserError
+from proto import subjects
+
+REPLAY_ID = re.compile(r"replay-[0-9a-f]{12}")
+"""The id of a replay, which its deployment and its watch list bear."""
+LOG_BYTES = 10 * 1024 * 1024
+"""A log longer than this when a stack starts is put aside, in place of the one put aside before it."""
+
+
+@contextmanager
+def occupied(path: Path) -> Iterator[None]:
+    """Holds the folder, which is made if need be, while the block runs; before and after it forgets what must go.
+
+    Raises:
+        UserError: another process has it, or it cannot be made.
+    """
+    lock = _lock(path)
+    try:
+        forget(path)
+        yield
+    finally:
+        forget(path)
+        os.close(lock)
+
+
+def check_data_dir(path: Path) -> None:
+    """Does nothing where the folder can be used.
+
+    Raises:
+        UserError: it is a file, or cannot be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(path, error) from None
+    if not os.access(path, os.W_OK):
+        raise UserError(f"{path} cannot be written", "choose another --data-dir")
+
+
+def forget(path: Path) -> None:
+    """Deletes what no stack may find: camera records, which hold passwords, and the lists of replays that were cut off.
+
+    The programs that keep them must have ended. Whoever uses a stack writes its cameras anew. With a list go the
+    portraits of all references: those of other lists are written again when these are enrolled at the next start.
+    """
+    _delete_stream(path, f"KV_{subjects.CAMERAS.name}")
+    lists = [entry for entry in _entries(path / "gallery") if REPLAY_ID.fullmatch(entry.name.partition(".")[0])]
+    for entry in lists:
+        shutil.rmtree(entry)
+    if lists:
+        _delete_stream(path, f"OBJ_{subjects.REFERENCE_PORTRAITS.name}")
+
+
+def put_long_log_aside(log_file: Path) -> None:
+    """Renames a log that has grown too long; the name it gets ends in `.old`."""
+    if log_file.exists() and log_file.stat().st_size > LOG_BYTES:
+        log_file.replace(log_file.with_name(log_file.name + ".old"))
+
+
+def _lock(path: Path) -> int:
+    check_data_dir(path)
+    try:
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unusable(path, error) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(lock)
+        raise UserError(f"{path} is in use by process {owner}", "choose another --data-dir, or stop it") from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
+
+
+def _unusable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot hold the data ({error.strerror})", "choose another --data-dir")
+
+
+def _delete_stream(path: Path, stream: str) -> None:
+    """Deletes the files of a stream; its server, which must not run, will not know it any more."""
+    for folder in (path / "nats" / "jetstream").glob(f"*/streams/{stream}"):
+        shutil.rmtree(folder)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
