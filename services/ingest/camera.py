@@ -72,13 +72,10 @@ class CameraActor:
 
     async def run(self) -> None:
         """Reads the camera until its source or its deployment ends, opening it again whenever it dies."""
-        reporter = asyncio.create_task(self._report_progress(), name=f"report {self._record.camera}")
         try:
             await self._read_until_the_end()
         except Disarmed:
             self.disarm()
-        finally:
-            await end(reporter)
 
     async def _read_until_the_end(self) -> None:
         failures = 0
@@ -102,10 +99,11 @@ class CameraActor:
             Disarmed: the deployment ended.
         """
         reading = asyncio.create_task(self._read_once(), name=f"read {self._record.camera}")
+        reporter = asyncio.create_task(self._report_progress(), name=f"report {self._record.camera}")
         try:
             await asyncio.wait({reading})
         finally:
-            await end(reading)
+            await end(reporter, reading)  # at once: a source may be slow to end, and it is another's to tell of by then
         error = reading.exception()
         if isinstance(error, Disarmed):
             raise error
