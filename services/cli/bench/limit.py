@@ -34,7 +34,7 @@ from services.ingest.frame import Frame
 from services.ingest.settings import IngestSettings
 from services.ingest.source import SourceOptions
 from services.ingest.sources import open_source
-from services.ingest.tracker import Tracker, TrackerSettings
+from services.ingest.tracker import NO_TRACK, Tracker, TrackerSettings
 
 EMBED_BATCH = 8
 """Chips of one run, as in `embed`."""
@@ -56,6 +56,7 @@ class Work:
 
     frames: int = 0
     faces: int = 0
+    """Detections that belong to a track; of the naive loop, which has none, all of them."""
     embedded: int = 0
 
 
@@ -112,13 +113,13 @@ class _Camera:
     def _take(self, frames: list[Frame], found: Future[list[Faces]]) -> None:
         for frame, faces in zip(frames, found.result(), strict=True):
             self._observe(frame, faces)
-            self.frames += 1
-            self.faces += len(faces.boxes)
 
     def _observe(self, frame: Frame, faces: Faces) -> None:
         """The decisions of services/ingest/reading.py."""
         now_s = frame.source_time_s
         update = self.tracker.update(now_s, faces.boxes, faces.detect_scores)
+        self.frames += 1
+        self.faces += int((update.track_ids != NO_TRACK).sum())
         geometry = geometry_quality(faces.landmarks, faces.detect_scores)
         for row in update.confirmed.nonzero()[0].tolist():
             track = int(update.track_ids[row])

@@ -19,6 +19,7 @@ from services.detect.settings import DetectSettings
 from services.embed.settings import EmbedSettings
 from services.embed.sface import TEMPLATE_LENGTH
 from services.ingest.settings import IngestSettings
+from services.ingest.tracker import TrackerSettings
 
 TOP_K = 5000
 """Candidates before overlaps are dropped: OpenCV's default."""
@@ -43,7 +44,10 @@ def naive_options() -> NaiveOptions:
 
 
 class NaiveLoop:
-    """OpenCV's own classes on the published models, with their default threads."""
+    """OpenCV's own classes on the published models, with their default threads.
+
+    A face is what would start a track in the pipeline: the loop has no use for weaker detections.
+    """
 
     def __init__(self, store: AssetStore) -> None:
         settings = load(DetectSettings)
@@ -51,7 +55,8 @@ class NaiveLoop:
         embedder = str(prepare(store.path(load(EmbedSettings).model), "opencv", store.cache_dir / "prepared"))
         logs = cv2.utils.logging
         level = logs.setLogLevel(logs.LOG_LEVEL_ERROR)  # else OpenCV 5 warns of itself, once a network
-        self._detector = cv2.FaceDetectorYN.create(detector, "", (32, 32), settings.min_score, settings.nms_iou, TOP_K)
+        limits = TrackerSettings().high_score, settings.nms_iou, TOP_K
+        self._detector = cv2.FaceDetectorYN.create(detector, "", (32, 32), *limits)
         self._recognizer = cv2.FaceRecognizerSF.create(embedder, "")
         self._recognizer.feature(np.zeros((CHIP_SIDE_PX, CHIP_SIDE_PX, 3), np.uint8))  # its first run prepares the net
         logs.setLogLevel(level)
