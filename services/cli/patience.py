@@ -15,9 +15,9 @@ T = TypeVar("T")
 INSIST_S = 15.0
 """How long what must be done is tried again: a killed service is back after about two seconds, a bus after one."""
 HURRIED_S = 0.6
-"""How long a clean-up may take once a person wants the end. With what comes before and after it (0.6 s for a replay's
-last samples, 0.3 s for its pictures, 1.2 s for the services, 1 s for the bus) all is over within five seconds. Measured:
-3.9 s with a bus that hangs."""
+"""How long a clean-up may take once a person wants the end. With 0.6 s for a replay's last samples and 0.3 s for its
+pictures before it, 1.2 s for the services and 1 s for the bus after it, all is over within five seconds. Measured: 3.9 s
+where the bus hangs."""
 
 
 class Stop:

@@ -103,13 +103,11 @@ class Program:
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
             try:
-                await asyncio.wait_for(self._process.wait(), self.spec.stop_s)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
-            except asyncio.CancelledError:
-                self._process.kill()
-                raise
+                await asyncio.wait({asyncio.ensure_future(self._process.wait())}, timeout=self.spec.stop_s)
+            finally:
+                if self._process.returncode is None:
+                    self._process.kill()
+                    await self._process.wait()
 
 
 @asynccontextmanager

@@ -1,0 +1,87 @@
+"""One stack has a data directory at a time, and what must not outlive it is gone before and after."""
+
+import fcntl
+import os
+
+import pytest
+
+from libs.errors import UserError
+from services.cli.data_dir import LOG_BYTES, check_data_dir, occupied, put_long_log_aside
+
+STREAMS = "nats/jetstream/$G/streams"
+
+
+@pytest.fixture
+def cut_off(tmp_path):
+    """A data directory in which a replay was killed beside the list of a machine that runs for good."""
+    kept = ["gallery/wanted.sface-2021dec/x", "gallery/replay-of-monday.sface-2021dec/x", f"{STREAMS}/ALERTS/x"]
+    gone = ["gallery/replay-0123456789ab.sface-2021dec/x", f"{STREAMS}/KV_cameras/x",
+            f"{STREAMS}/OBJ_reference-portraits/x"]  # fmt: skip
+    for name in (*kept, *gone):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("")
+    return tmp_path, [tmp_path / name for name in kept], [tmp_path / name for name in gone]
+
+
+def test_what_a_killed_replay_left_is_gone_when_the_next_stack_starts(cut_off):
+    folder, kept, gone = cut_off
+    with occupied(folder):
+        assert all(path.exists() for path in kept)
+        assert not any(path.exists() for path in gone)
+
+
+def test_what_a_stack_leaves_is_gone_when_it_has_ended(cut_off):
+    folder, _, gone = cut_off
+    with occupied(folder):
+        for path in gone:
+            path.parent.mkdir(parents=True)
+    assert not any(path.parent.exists() for path in gone)
+
+
+def test_the_pictures_of_references_stay_where_no_replay_was_cut_off(tmp_path):
+    picture = tmp_path / STREAMS / "OBJ_reference-portraits" / "x"
+    picture.parent.mkdir(parents=True)
+    picture.write_text("")
+    with occupied(tmp_path):
+        assert picture.exists()
+
+
+def test_a_second_stack_is_told_who_has_the_folder(tmp_path):
+    with (
+        occupied(tmp_path),
+        pytest.raises(UserError, match=rf"in use by process {os.getpid()}: choose another --data-dir"),
+        occupied(tmp_path),
+    ):
+        pass
+
+
+def test_a_folder_is_free_again_when_its_stack_has_ended(tmp_path):
+    with occupied(tmp_path):
+        pass
+    with occupied(tmp_path), (tmp_path / "lock").open() as lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_file_for_a_folder_is_refused(tmp_path):
+    (tmp_path / "data").write_text("")
+    for path in (tmp_path / "data", tmp_path / "data" / "deeper"):
+        with pytest.raises(UserError, match="cannot hold the data"):
+            check_data_dir(path)
+
+
+def test_a_log_that_has_grown_long_is_put_aside_and_one_of_them_is_kept(tmp_path):
+    log = tmp_path / "match.log"
+    (tmp_path / "match.log.old").write_text("the one before")
+    with log.open("wb") as file:
+        file.truncate(LOG_BYTES + 1)
+    put_long_log_aside(log)
+    assert not log.exists()
+    assert (tmp_path / "match.log.old").stat().st_size == LOG_BYTES + 1
+
+
+def test_a_short_log_is_carried_on(tmp_path):
+    log = tmp_path / "match.log"
+    log.write_text("short")
+    put_long_log_aside(log)
+    put_long_log_aside(tmp_path / "none.log")
+    assert log.read_text() == "short"
