@@ -23,22 +23,27 @@ from tests.rtsp_camera import RtspCamera
 PATIENCE_S = 40.0
 
 
-async def arm(bus: Bus, location: str, **camera) -> None:
+async def install(bus: Bus, name: str, location: str, **camera) -> None:
+    record = CameraRecord(camera=name, location=location, **camera)
+    await Records(bus, subjects.CAMERAS, CameraRecord).put(subjects.key(name), record)
+
+
+async def arm(bus: Bus, *cameras: str) -> None:
     now = time.time()
-    record = CameraRecord(camera="yard", location=location, **camera)
-    await Records(bus, subjects.CAMERAS, CameraRecord).put(subjects.key("yard"), record)
     deployment = DeploymentRecord(
-        deployment="watch", state="armed", purpose="test", cameras=("yard",), watch_lists=("nobody",),
+        deployment="watch", state="armed", purpose="test", cameras=cameras, watch_lists=("nobody",),
         threshold=0.5, floor=0.4, cooldown_s=60, starts_at=now - 1, ends_at=now + 600,
     )  # fmt: skip
     await Records(bus, subjects.DEPLOYMENTS, DeploymentRecord).put(subjects.key("watch"), deployment)
 
 
-async def until(statuses: Mirror[CameraStatus], condition: Callable[[CameraStatus], bool]) -> CameraStatus:
+async def until(
+    statuses: Mirror[CameraStatus], condition: Callable[[CameraStatus], bool], camera: str = "yard"
+) -> CameraStatus:
     """The camera's status once it meets the condition."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            status = statuses.get(subjects.key("watch", "yard"))
+            status = statuses.get(subjects.key("watch", camera))
             if status is not None and condition(status):
                 return status
             await statuses.changed()
@@ -57,7 +62,8 @@ async def stack(folder: Path, services: tuple[str, ...]) -> AsyncIterator:
 async def test_a_camera_that_dies_is_opened_again_when_it_is_back(tmp_path, visits, assets):
     camera = RtspCamera(visits)
     async with stack(tmp_path, ("detect", "ingest")) as (running, statuses):
-        await arm(running.bus, camera.url)
+        await install(running.bus, "yard", camera.url)
+        await arm(running.bus, "yard")
         before = await until(statuses, lambda status: status.frames > 20)
         camera.stop()
         died = await until(statuses, lambda status: status.state == "retrying")
@@ -70,16 +76,17 @@ async def test_a_camera_that_dies_is_opened_again_when_it_is_back(tmp_path, visi
     assert after.detail == ""
 
 
-async def test_without_a_deployment_record_no_camera_runs_and_with_one_it_does(tmp_path, assets):
+async def test_a_camera_that_no_deployment_names_does_not_run_while_another_does_and_with_one_it_does(tmp_path, assets):
     async with stack(tmp_path, ("detect", "ingest")) as (running, statuses):
         clip = str(assets.path("no_face.mp4"))
-        record = CameraRecord(camera="yard", location=clip, realtime=False)
-        await Records(running.bus, subjects.CAMERAS, CameraRecord).put(subjects.key("yard"), record)
-        await asyncio.sleep(2)  # two rounds of the dispatcher
-        assert statuses.all() == {}
-        assert "camera.taken" not in (tmp_path / "logs" / "ingest.log").read_text()
+        await install(running.bus, "yard", clip, realtime=False)
+        await install(running.bus, "door", clip, realtime=False)
+        await arm(running.bus, "door")
+        await until(statuses, lambda status: status.state == "ended", "door")
+        assert set(statuses.all()) == {subjects.key("watch", "door")}
+        assert "yard" not in (tmp_path / "logs" / "ingest.log").read_text()
 
-        await arm(running.bus, clip, realtime=False)
+        await arm(running.bus, "door", "yard")
         ended = await until(statuses, lambda status: status.state == "ended")
 
     assert ended.frames == 95
@@ -92,7 +99,8 @@ async def test_the_camera_of_a_killed_ingest_moves_to_another(tmp_path, visits, 
             subprocess.Popen([sys.executable, "-m", "services.ingest"], env=environment, stderr=subprocess.DEVNULL)
             for _ in range(2)
         ]
-        await arm(running.bus, str(visits))
+        await install(running.bus, "yard", str(visits))
+        await arm(running.bus, "yard")
         await until(statuses, lambda status: status.frames > 10)
         leases = Records(running.bus, subjects.LEASES, Lease)
         holder = (await leases.get(subjects.key("watch", "yard")))[0].holder

@@ -72,15 +72,15 @@ class FakeBus:
 
 
 class FakeSource:
-    """Ten frames, then `error` if there is one. A live one waits for each frame to be asked about."""
+    """Some frames, then `error` if there is one. A live one waits for each frame to be asked about."""
 
     name, width, height, frame_count, duration_s, damage = "fake", 320, 240, None, None, None
 
-    def __init__(self, bus, live=False, error=None):
-        self.bus, self.live, self.error = bus, live, error
+    def __init__(self, bus, live=False, error=None, frames=10):
+        self.bus, self.live, self.error, self.frames = bus, live, error, frames
 
     def __iter__(self):
-        for index in range(10):
+        for index in range(self.frames):
             yield Frame.from_rgb(TEXTURE, index, index / FPS, captured_at=5000.0)
             if self.live:
                 self.bus.answered.acquire(timeout=0.3)
@@ -342,6 +342,15 @@ async def test_a_camera_that_bugs_stop_again_and_again_fails_with_its_counts(too
     assert [status.state for status in statuses].count("retrying") == 2
     assert statuses[-1].state == "failed"
     assert statuses[-1].frames >= 3
+
+
+async def test_a_file_that_starts_over_gains_no_tries_by_getting_further(tools, statuses, sources):
+    broken = SourceError("it broke off", "check it", transient=True)
+    sources += [FakeSource(tools.bus, error=broken, frames=frames) for frames in (3, 5, 7, 9)]
+    await CameraActor(record("fake", retries=2), deployment(), tools).run()
+
+    assert len(sources) == 1
+    assert (statuses[-1].state, statuses[-1].frames) == ("failed", 7)
 
 
 async def test_what_starts_over_is_counted_anew_under_another_reading(tools, statuses, sources):
