@@ -16,8 +16,8 @@ INSIST_S = 15.0
 """How long what must be done is tried again: a killed service is back after about two seconds, a bus after one."""
 HURRIED_S = 0.6
 """How long a clean-up may take once a person wants the end. With 0.6 s for a replay's last samples and 0.3 s for its
-pictures before it, 1.2 s for the services and 1 s for the bus after it, all is over within five seconds. Measured: 3.9 s
-where the bus hangs."""
+pictures before it, 1.2 s for the services and 1 s for the bus after it, all is over within five seconds: measured,
+3.9 s where the bus hangs."""
 
 
 class Stop:

@@ -48,6 +48,25 @@ def test_a_wrong_source_argument_is_told_at_once(watchline, references, argument
     assert line in said(done)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--json", "nodir/x.json"], "nodir is not a folder: make it, or choose another file"),
+        (["--json", "people"], "--json people cannot be written"),
+        (["--data-dir", "notes.txt"], "notes.txt cannot hold the data"),
+        (["--data-dir", "notes.txt/deeper"], "notes.txt/deeper cannot hold the data"),
+    ],
+)
+def test_a_place_for_the_results_that_is_none_is_told_before_anything_starts(watchline, arguments, line):
+    (watchline.folder / "people").mkdir()
+    (watchline.folder / "notes.txt").write_text("")
+    done = watchline.run("replay", "--references", "people", "--source", "a=notes.txt", *arguments)
+
+    assert done.returncode == 2
+    assert line in said(done)
+    assert not list(watchline.folder.rglob("*.log"))
+
+
 def test_an_option_that_is_not_a_number_is_told_with_its_name(watchline, references):
     done = watchline.run("replay", "--references", references, "--source", "a=b", "--threshold", "high")
 
@@ -61,7 +80,8 @@ def mixed_sources(watchline, assets) -> dict[str, Path]:
     whole = assets.path("single_face.mp4").read_bytes()
     files = {"text": watchline.folder / "notes.mp4", "cut": watchline.folder / "cut.mp4"}
     files["text"].write_text("these are the notes of a meeting\n" * 100)
-    files["cut"].write_bytes(_moov_first(whole, watchline.folder)[: len(whole) * 6 // 10])
+    moov_first = _moov_first(whole, watchline.folder)
+    files["cut"].write_bytes(moov_first[: len(moov_first) * 6 // 10])
     return files | {"good": assets.path("single_face.mp4")}
 
 
@@ -82,13 +102,14 @@ def test_sources_that_are_no_video_or_cut_short_do_not_disturb_a_good_one(watchl
 
 
 def test_a_source_that_cannot_be_reached_is_given_up(watchline, references):
-    url = "http://user:secret@127.0.0.1:1/stream"
+    url = "http://user:s3cret@127.0.0.1:1/stream"
     done = watchline.run("replay", "--references", references, "--source", f"yard={url}", "--data-dir", "data")
 
     assert done.returncode == 1
     assert "camera yard:" in said(done)
-    written = [path.read_text(errors="replace") for path in (watchline.folder / "data" / "logs").iterdir()]
-    assert "secret" not in "".join([*written, done.stdout, done.stderr])
+    assert "s3cret" not in done.stdout + done.stderr
+    written = [path for path in (watchline.folder / "data").rglob("*") if path.is_file()]
+    assert [path for path in written if b"s3cret" in path.read_bytes()] == []
 
 
 def test_references_without_a_face_are_refused_with_the_reason(watchline, assets):
@@ -107,6 +128,7 @@ def test_a_bad_reference_is_reported_and_the_good_one_is_enrolled(watchline, ass
     (folder / "subject-1").mkdir(parents=True)
     (folder / "subject-1" / "a.jpg").write_bytes(assets.path("single_face.jpg").read_bytes())
     (folder / "group.jpg").write_bytes(assets.path("multi_face.jpg").read_bytes())
+    (folder / f"{'x' * 129}.jpg").write_bytes(assets.path("single_face.jpg").read_bytes())
     (folder / "broken.jpg").write_bytes(assets.path("single_face.jpg").read_bytes()[:40_000])
     source = f"door={assets.path('single_face.mp4')}"
     done = watchline.run("replay", "--references", folder, "--source", source, "--json", "out.json")
@@ -114,6 +136,9 @@ def test_a_bad_reference_is_reported_and_the_good_one_is_enrolled(watchline, ass
     assert done.returncode == 0, done.stderr
     outcome = json.loads((watchline.folder / "out.json").read_text())
     assert outcome["references"] == 1
+    too_long = outcome["refused"].pop()
+    assert too_long["image"].startswith("xxx")
+    assert "the name of the image or its folder will not do: at most 128 letters" in too_long["reason"]
     assert {refused["image"]: refused["reason"] for refused in outcome["refused"]} == {
         "broken.jpg": "the image is damaged: its header is whole, its pixels are not",
         "group.jpg": "5 faces were found in the image; a reference shows exactly one",

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
 
+from libs import log
+from libs.settings import LogSettings
+from services.cli.outcome import Progress
+from services.cli.replay import Replay, ReplayOptions
+from services.cli.stack import StackOptions, open_stack
 from tests.e2e.conftest import Watchline, figures
 
 
@@ -58,3 +64,21 @@ def test_a_bus_that_goes_and_comes_back_is_joined_again(watchline, references, v
     times = [alert["time_s"] for alert in outcome["alerts"]]
     assert max(times) > 15  # the last visits, long after the bus came back, were noticed
     assert len(set(times)) == len(times)
+
+
+async def test_match_that_is_killed_after_the_last_answer_costs_no_result(tmp_path, references, assets):
+    options = ReplayOptions(references, {"door": str(assets.path("single_face.mp4"))})
+    async with open_stack(StackOptions(tmp_path), log.configure(LogSettings(level="error"), "test")) as stack:
+        match = stack.programs["match"]
+
+        def kill_match_at_the_end(progress: Progress) -> None:
+            door = progress.cameras["door"]
+            if door.state == "ended" and door.alerts and match.restarts == 0 and match.pid:
+                os.kill(match.pid, signal.SIGKILL)
+
+        outcome = await Replay(stack.bus, options, kill_match_at_the_end).run()
+
+        assert match.restarts == 1
+        assert len(outcome.alerts) == 1
+        assert outcome.left_behind == ()
+        assert list((tmp_path / "gallery").glob("replay-*")) == []
