@@ -14,6 +14,7 @@ from libs.bus import Bus
 from libs.errors import PermanentError, TransientError, UserError
 from proto import subjects
 from proto.messages import EnrolReply, EnrolRequest
+from services.cli.patience import heed_cancellation
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 ENROL_TIMEOUT_S = 30.0
@@ -70,6 +71,7 @@ async def enrol_folder(
         for subject, paths in waiting:  # which all of these share
             for path in paths:
                 enrolment.take(await _enrol(bus, watch_list, subject, path))
+                heed_cancellation()
                 on_progress(enrolment)
 
     async with asyncio.TaskGroup() as group:

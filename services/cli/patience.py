@@ -47,15 +47,28 @@ async def insist(attempt: Callable[[], Awaitable[T]], patience_s: float = INSIST
 
     Raises:
         TransientError: what the last attempt raised.
+        CancelledError: also where the attempt has swallowed it.
     """
     until = time.monotonic() + patience_s
     while True:
         try:
-            return await attempt()
+            result = await attempt()
+            heed_cancellation()
+            return result
         except TransientError as error:
             if time.monotonic() + error.delay_s >= until:
                 raise
             await asyncio.sleep(error.delay_s)
+
+
+def heed_cancellation() -> None:
+    """Raises the `CancelledError` of this task that something it awaited has swallowed.
+
+    `asyncio.wait_for` of Python 3.11 does, and with it every ask, when the answer comes at the same moment.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def within(work: Coroutine[Any, Any, None], stop: Stop, hurried_s: float = HURRIED_S) -> None:

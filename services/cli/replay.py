@@ -151,8 +151,8 @@ class Replay:
             began = time.monotonic()
             try:
                 self._undone.add(DEPLOYMENT)
-                await arming.arm()
                 self._stop.heeded = True
+                await arming.arm()
                 await self._follow((statuses, tracks))
                 if self._stop.asked:
                     await self._wind_down((statuses, tracks), arming)

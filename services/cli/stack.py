@@ -22,6 +22,7 @@ from proto import subjects
 from proto.messages import WatchListReply, WatchListRequest
 from proto.records import DeploymentRecord
 from services.cli.data_dir import REPLAY_ID, occupied
+from services.cli.patience import heed_cancellation
 from services.cli.records import disarm_all
 from services.cli.supervisor import Program, ProgramSpec, running
 
@@ -78,9 +79,11 @@ async def open_stack(options: StackOptions, log: Log) -> AsyncIterator[Stack]:
             _connected(url, log, servers[nats_server.name]) as bus,
         ):
             left = await disarm_all(bus)
+            heed_cancellation()
             async with running(services, logs, options.on_event) as programs:
                 await _until_ready(bus, options.services)
                 await _drop_lists(bus, left)
+                heed_cancellation()
                 yield Stack(url, bus, {**servers, **programs})
 
 

@@ -1,6 +1,7 @@
 """What is away is tried again until it is back; a person in a hurry does not wait for it."""
 
 import asyncio
+import contextlib
 import time
 
 import pytest
@@ -74,3 +75,18 @@ async def test_work_is_given_a_moment_when_it_is_cancelled_and_no_more():
     with pytest.raises(asyncio.CancelledError):
         await task
     assert saved == [True]
+
+
+async def test_a_cancellation_that_an_attempt_swallowed_is_heeded():
+    """An ask does that when its answer comes at the same moment: `asyncio.wait_for` of Python 3.11."""
+
+    async def swallow():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return "an answer"
+
+    task = asyncio.create_task(insist(swallow))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
