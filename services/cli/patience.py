@@ -53,12 +53,14 @@ async def insist(attempt: Callable[[], Awaitable[T]], patience_s: float = INSIST
     while True:
         try:
             result = await attempt()
-            heed_cancellation()
-            return result
         except TransientError as error:
+            heed_cancellation()
             if time.monotonic() + error.delay_s >= until:
                 raise
             await asyncio.sleep(error.delay_s)
+        else:
+            heed_cancellation()
+            return result
 
 
 def heed_cancellation() -> None:
