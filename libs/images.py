@@ -25,6 +25,14 @@ MAX_JPEG_SEGMENTS = 4096
 """Segments and fill bytes before the frame header; a large colour profile takes a few hundred."""
 
 
+def use_one_thread() -> None:
+    """Keeps OpenCV to the thread that calls it: our programs have threads of their own, and its pool spins for work.
+
+    Measured on 640 x 360: YUV to RGB takes 0.28 ms of processor time instead of 0.74.
+    """
+    cv2.setNumThreads(1)
+
+
 class ImageError(PermanentError):
     """Bytes that are no image we read, or an absurd one."""
 

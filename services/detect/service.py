@@ -10,7 +10,7 @@ import numpy as np
 from libs import metrics
 from libs.errors import PermanentError
 from libs.geometry import Image
-from libs.images import decode_jpeg
+from libs.images import decode_jpeg, use_one_thread
 from libs.inference import Batcher
 from libs.models import open_session
 from libs.service import Host
@@ -46,6 +46,7 @@ class Detector:
 @asynccontextmanager
 async def detect(host: Host) -> AsyncIterator[None]:
     """The program: answers on the detect subject while the block runs."""
+    use_one_thread()
     settings, inference = load(DetectSettings), load(InferenceSettings)
     session, lanes = open_session(settings.model, inference, host.log)
     detector = Detector(YuNet(session), settings)

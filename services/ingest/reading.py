@@ -1,10 +1,10 @@
 """One reading of a source, from its first frame to its last.
 
-    reader thread ──frames──▶ at most two asks in flight ──answers, in order──▶ tracker ──▶ best shot ──▶ samples
+    reader thread ──frames──▶ a few asks in flight ──answers, in order──▶ tracker ──▶ best shot ──▶ samples
 
-A frame is taken only when one of the two places is free. A file waits for that; a live camera's frame is replaced by
-the next one before it was encoded, and counted. Every decision rests on the time of the source, so the same file
-gives the same tracks and samples however fast the machine is.
+A frame is taken only when there is a place for its ask: two for a live camera, four for a file. A file waits for
+that; a live camera's frame is replaced by the next one before it was encoded, and counted. Every decision rests on
+the time of the source, so the same file gives the same tracks and samples however fast the machine is.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ class Reading:
         self._name = f"{tally.reading}{secrets.token_hex(4)}"
         self._sent: dict[int, tuple[int, Sample | None]] = {}
         """Of each living track: how many samples were sent, and the last one, to send again if the bus forgot it."""
-        self._places = asyncio.Semaphore(tools.settings.asks_in_flight)
+        settings = tools.settings
+        self._places = asyncio.Semaphore(settings.asks_in_flight if reader.live else settings.asks_in_flight_lossless)
         self._asked: asyncio.Queue[Found | None] = asyncio.Queue()
         self._dropped_before = tally.dropped
         self._unanswered = 0

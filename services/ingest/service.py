@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from libs.bus import Mirror, Records
+from libs.images import use_one_thread
 from libs.service import Host
 from libs.settings import load
 from libs.waiting import end
@@ -23,6 +24,7 @@ from services.ingest.settings import IngestSettings
 @asynccontextmanager
 async def ingest(host: Host) -> AsyncIterator[None]:
     """Takes and runs cameras while the block runs."""
+    use_one_thread()
     settings = load(IngestSettings)
     threads = ThreadPoolExecutor(settings.threads or os.cpu_count() or 1, thread_name_prefix="pixels")
     board = StatusBoard(Records(host.bus, subjects.STATUS, CameraStatus))

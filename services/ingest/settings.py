@@ -15,8 +15,11 @@ class IngestSettings(BaseSettings):
     detect_width_px: int = Field(default=640, ge=160, le=4096)
     """Width of the JPEG that is asked about. Measured on a 1080p street: 640 finds 6.2 faces a frame, 1280 finds 7.4
     at ten times the cost."""
-    asks_in_flight: int = Field(default=2, ge=1, le=8)
-    """Frames of one camera that may be with `detect` at a time."""
+    asks_in_flight: int = Field(default=2, ge=1, le=16)
+    """Frames of one live camera that may be with `detect` at a time: more would only make the answers older."""
+    asks_in_flight_lossless: int = Field(default=4, ge=1, le=16)
+    """The same for a file, which waits. Measured on two cores, 12 paired rounds: 4 give 20 % more frames a second than
+    2, because no core waits for the next frame; the answers are taken in order either way."""
     max_fps: float | None = Field(default=None, gt=0)
     """Frames a second of a camera, by the time of its source, that are looked at; without a number all of them."""
     image_fps: float = Field(default=5.0, ge=1, le=25)

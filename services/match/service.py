@@ -12,6 +12,7 @@ from libs.actor import Stage
 from libs.bus import Endpoint, Mirror, Portraits
 from libs.errors import PermanentError
 from libs.gallery import Gallery, GallerySettings, open_gallery
+from libs.images import use_one_thread
 from libs.service import Host
 from libs.settings import DataSettings, load
 from proto import subjects
@@ -118,6 +119,7 @@ class WatchLists:
 @asynccontextmanager
 async def match(host: Host) -> AsyncIterator[None]:
     """The program: an actor on the probes, and the micro service `watchlist`."""
+    use_one_thread()
     settings, qdrant = load(MatchSettings), load(QdrantSettings)
     gallery = open_gallery(
         GallerySettings(
