@@ -11,9 +11,14 @@ from services.cli.enrol import SUBJECTS_AT_ONCE, enrol_folder
 
 
 class Match:
-    """A `match` that refuses some images, is away for so many asks, and keeps what it was asked."""
+    """A `match` that refuses some images, is away for so many asks, and keeps what it was asked.
 
-    def __init__(self, refuses=(), away=0):
+    It answers nobody before it has had `waits_for` asks at a time.
+    """
+
+    def __init__(self, refuses=(), away=0, waits_for=1):
+        self.waits_for = waits_for
+        self.enough = asyncio.Event()
         self.refuses = refuses
         self.away = away
         self.asked = []
@@ -22,6 +27,9 @@ class Match:
     async def ask(self, _subject, request, _expected, _timeout_s):
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        if self.in_flight >= self.waits_for:
+            self.enough.set()
+        await self.enough.wait()
         await asyncio.sleep(0)
         self.in_flight -= 1
         self.away -= 1
@@ -59,7 +67,7 @@ async def test_a_match_that_stays_away_refuses_the_image_with_the_reason(tmp_pat
 
 async def test_several_subjects_are_enrolled_at_a_time_and_told_in_their_order(tmp_path):
     names = [f"{number:02}.jpg" for number in range(20)]
-    match = Match(refuses={"17.jpg", "03.jpg", "04.jpg"})
+    match = Match(refuses={"17.jpg", "03.jpg", "04.jpg"}, waits_for=SUBJECTS_AT_ONCE)
     done = await enrol_folder(match, "wanted", folder_of(tmp_path, *names), lambda _: None)
     assert match.most_in_flight == SUBJECTS_AT_ONCE
     assert [refusal.image.name for refusal in done.refused] == ["03.jpg", "04.jpg", "17.jpg"]
