@@ -136,7 +136,14 @@ def statuses() -> list:
 @pytest.fixture
 def tools(statuses):
     threads = ThreadPoolExecutor(1)
-    yield Tools(FakeBus(), threads, IngestSettings(asks_in_flight_lossless=2), structlog.get_logger(), statuses.append, clock=lambda: 1000.0)
+    yield Tools(
+        FakeBus(),
+        threads,
+        IngestSettings(asks_in_flight_lossless=2),
+        structlog.get_logger(),
+        statuses.append,
+        clock=lambda: 1000.0,
+    )
     threads.shutdown()
 
 
