@@ -16,6 +16,7 @@ from libs.assets import AssetStore
 from proto.messages import Alert
 from services.cli.enrol import FolderEnrolment
 from services.cli.outcome import CameraCount, Outcome, Progress
+from services.cli.report import counted
 
 out = Console()
 err = Console(stderr=True)
@@ -98,7 +99,9 @@ def alert_line(alert: Alert) -> str:
 
 def print_outcome(outcome: Outcome) -> None:
     """The summary table of a replay, and what a person must know beside it."""
-    table = Table(title=f"{outcome.references} references, threshold {outcome.threshold:.2f}", title_justify="left")
+    table = Table(
+        title=f"{counted(outcome.references, 'reference')}, threshold {outcome.threshold:.2f}", title_justify="left"
+    )
     table.add_column("camera")
     for column in ("frames", "dropped", "faces", "tracks", "samples", "candidates", "alerts"):
         table.add_column(column, justify="right")
