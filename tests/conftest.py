@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import signal
 
 import psutil
 import pytest
@@ -11,6 +12,10 @@ from libs.assets import AssetStore
 from libs.bus import connect
 from libs.settings import NatsSettings
 from tests.nats_server import NatsServer
+
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:  # a shell that starts the tests in the background ignores them,
+        signal.signal(number, usual)  # and every program that a test starts would inherit that
 
 
 def pytest_addoption(parser):
