@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+CANCEL_AGAIN_S = 1.0
+"""Longer than an orderly end takes that follows a cancellation."""
+
 
 async def unless(event: asyncio.Event, coming: Coroutine[Any, Any, T]) -> T | None:
     """What `coming` comes to, or `None` if `event` is set first; `coming` is then cancelled.
@@ -36,8 +39,22 @@ async def any_of(*events: Coroutine[Any, Any, object], timeout_s: float) -> bool
 async def end(*tasks: asyncio.Task[Any]) -> None:
     """Cancels the tasks and returns when they have ended, whatever they ended with.
 
-    A cancellation of the caller meanwhile is not taken for theirs: it goes on as it must.
+    A task may swallow its cancellation (`asyncio.wait_for` of Python 3.11 does, when what it waits for comes at the
+    same moment), so it is cancelled again every `CANCEL_AGAIN_S`. A cancellation of the caller meanwhile is not taken
+    for theirs: it goes on as it must.
     """
+    pending = set(tasks)
+    try:
+        while pending:
+            pending = await _cancelled(pending)
+    except asyncio.CancelledError:
+        await _cancelled(pending)
+        raise
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _cancelled(tasks: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+    """Those of the tasks that were cancelled and have not ended within `CANCEL_AGAIN_S`."""
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    return (await asyncio.wait(tasks, timeout=CANCEL_AGAIN_S))[1]

@@ -137,9 +137,12 @@ class RecentAlerts(Message):
         return alert in self.alerts
 
     def forbid(self, alert: RecentAlert, cooldown_s: float) -> bool:
-        """Whether the track has alerted before, or another alert lies nearer in time than the cool-down."""
+        """Whether the track has alerted before, the same moment has, or one nearer in time than the cool-down."""
         return any(
-            past.alert == alert.alert or abs(past.captured_at - alert.captured_at) < cooldown_s for past in self.alerts
+            past.alert == alert.alert
+            or past.captured_at == alert.captured_at
+            or abs(past.captured_at - alert.captured_at) < cooldown_s
+            for past in self.alerts
         )
 
     def with_alert(self, alert: RecentAlert) -> RecentAlerts:

@@ -41,7 +41,7 @@ PENDING_NEWS = 64
 PRESENCE_POLL_S = 0.05
 """How often a program that is not there yet is looked for."""
 PENDING_ASKS = 1024
-"""Asks that may wait in an answering program. Cameras keep two each in flight, so this is 512 cameras a replica."""
+"""Asks that may wait in an answering program. Live cameras keep two in flight, so this is 512 of them a replica."""
 
 
 @asynccontextmanager

@@ -123,7 +123,7 @@ def up(
 
     It ends with Ctrl-C, or when the hours of the deployment are over.
 
-    `docs/watchline.toml` is an example with every setting explained.
+    `docs/watchline.toml` is an example to start from.
     """
     settings = load_config(config)
     console.fetch_assets(MODELS)
@@ -222,8 +222,9 @@ def parse_sources(sources: list[str]) -> dict[str, str]:
     cameras: dict[str, str] = {}
     for text in sources:
         name, equals, location = text.partition("=")
-        if not equals or not location:
-            raise UserError(f"--source {text} has no name", "write NAME=LOCATION, for example door=door.mp4")
+        if not equals or not location or "://" in name:
+            shown = "URL" if "://" in text else text  # which may hold a password
+            raise UserError(f"--source {shown} has no name", "write NAME=LOCATION, for example door=door.mp4")
         if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or len(name) > 64:
             raise UserError(f"{name!r} cannot name a camera", "use letters, digits, - and _, at most 64")
         if name in cameras:

@@ -50,17 +50,16 @@ def check_data_dir(path: Path) -> None:
 
 
 def forget(path: Path) -> None:
-    """Deletes what no stack may find: camera records, which hold passwords, and the lists of replays that were cut off.
+    """Deletes what no stack may find: camera records, which hold passwords, and what was enrolled by replays cut off.
 
-    The programs that keep them must have ended. Whoever uses a stack writes its cameras anew. With a list go the
-    portraits of all references: those of other lists are written again when these are enrolled at the next start.
+    The programs that keep them must have ended. Whoever uses a stack writes its cameras anew, and enrols its lists, and
+    with them the portraits of references, at every start.
     """
     _delete_stream(path, f"KV_{subjects.CAMERAS.name}")
+    _delete_stream(path, f"OBJ_{subjects.REFERENCE_PORTRAITS.name}")
     lists = [entry for entry in _entries(path / "gallery") if REPLAY_ID.fullmatch(entry.name.partition(".")[0])]
     for entry in lists:
         shutil.rmtree(entry)
-    if lists:
-        _delete_stream(path, f"OBJ_{subjects.REFERENCE_PORTRAITS.name}")
 
 
 def put_long_log_aside(log_file: Path) -> None:

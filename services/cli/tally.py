@@ -47,7 +47,9 @@ class Tally:
         for status in statuses:
             if status.deployment == self._deployment:
                 self._statuses[status.camera] = status
-                self.progress.cameras[status.camera] = _count(status, self._tracks_of(status.camera))
+                self.progress.cameras[status.camera] = _count(
+                    status, self._tracks_of(status.camera), self._raised(status.camera)
+                )
         return (self.progress.cameras, self._answered_samples()) != before
 
     def is_over(self) -> bool:
@@ -98,6 +100,10 @@ class Tally:
         of_camera = [track for track in self._tracks.values() if track.camera == camera]
         return [track for track in of_camera if track.track.startswith(self._reading(camera))]
 
+    def _raised(self, camera: str) -> int:
+        """The alerts of all readings of a camera: one that is read again from the start raises none a second time."""
+        return sum(len(track.raised) for track in self._tracks.values() if track.camera == camera)
+
     def _reading(self, camera: str) -> str:
         """What the ids of the tracks of the camera's last reading start with."""
         return self._statuses[camera].reading if camera in self._statuses else ""
@@ -114,7 +120,7 @@ def _camera_of(letter: DeadLetter) -> str:
     return letter.subject.rpartition(".")[2]
 
 
-def _count(status: CameraStatus, tracks: Iterable[TrackState]) -> CameraCount:
+def _count(status: CameraStatus, tracks: Iterable[TrackState], alerts: int) -> CameraCount:
     seen = list(tracks)
     return CameraCount(
         frames=status.frames,
@@ -123,7 +129,7 @@ def _count(status: CameraStatus, tracks: Iterable[TrackState]) -> CameraCount:
         tracks=status.tracks,
         samples=status.samples,
         candidates=sum(len(sample.scores) for track in seen for sample in track.samples),
-        alerts=sum(len(track.raised) for track in seen),
+        alerts=alerts,
         frame_count=status.frame_count,
         state="stopped" if status.disarmed else status.state,
         detail=status.detail,

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from libs import waiting
 from libs.waiting import any_of, end, unless
 
 
@@ -112,3 +113,21 @@ async def test_what_is_ended_may_end_as_it_likes():
     await asyncio.sleep(0.001)
     await end(*tasks)
     assert all(task.done() for task in tasks)
+
+
+async def test_a_task_that_swallowed_its_cancellation_is_cancelled_again(monkeypatch):
+    monkeypatch.setattr(waiting, "CANCEL_AGAIN_S", 0.01)
+    swallowed = []
+
+    async def swallows_once():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            swallowed.append(True)
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(swallows_once())
+    await asyncio.sleep(0)
+    await waiting.end(task)
+    assert task.cancelled()
+    assert swallowed == [True]

@@ -38,12 +38,12 @@ def test_what_a_stack_leaves_is_gone_when_it_has_ended(cut_off):
     assert not any(path.parent.exists() for path in gone)
 
 
-def test_the_pictures_of_references_stay_where_no_replay_was_cut_off(tmp_path):
+def test_the_pictures_of_references_are_gone_for_they_are_enrolled_anew(tmp_path):
     picture = tmp_path / STREAMS / "OBJ_reference-portraits" / "x"
     picture.parent.mkdir(parents=True)
     picture.write_text("")
     with occupied(tmp_path):
-        assert picture.exists()
+        assert not picture.exists()
 
 
 def test_a_second_stack_is_told_who_has_the_folder(tmp_path):
