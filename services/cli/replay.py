@@ -41,7 +41,8 @@ LONGEST_S = 24 * 3600.0
 STALL_S = 30.0
 """Samples that were not answered so long after the last sign of life are given up, and reported."""
 WIND_DOWN_S = 0.6
-"""How long the last samples of a replay that a person ends may take; a sample takes about 0.1 s."""
+"""How long the cameras of a replay that a person ends may take to say their last counts. What is under way is refused
+from then on, for the deployment has ended, and is shown as lost."""
 PORTRAITS_S = 0.3
 """How long the pictures of its alerts may take then. Without hurry they have longer."""
 
@@ -169,7 +170,7 @@ class Replay:
             self._update(mirrors)
 
     async def _wind_down(self, mirrors: Mirrors, arming: Arming) -> None:
-        """Ends the deployment, and waits a moment for what is under way."""
+        """Ends the deployment, and waits a moment for the last counts of its cameras."""
         until = time.monotonic() + WIND_DOWN_S
         disarming = asyncio.create_task(arming.disarm(WIND_DOWN_S))
         try:
