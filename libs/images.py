@@ -16,6 +16,8 @@ RgbImage = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.uint8]
 """(H, W) one channel."""
 
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+"""How the names of the images end that `decode_rgb` reads."""
 MAX_SIDE_PX = 16_384
 """Longer than any camera's frame (the longest on the market is 14,204 px); OpenCV's JPEG codec stops at 65,535."""
 MAX_PIXELS = 100_000_000

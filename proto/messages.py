@@ -7,7 +7,7 @@ so that programs of two versions can talk; the type of a field never changes.
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -80,6 +80,10 @@ class Sighting(Message):
     def id(self) -> str:
         """The id of the sample: the same however often it is sent."""
         return f"{self.track}.{self.sample}"
+
+    def seen(self) -> dict[str, Any]:
+        """The fields of the sighting alone, for the message that it becomes next."""
+        return {name: getattr(self, name) for name in Sighting.model_fields}
 
 
 class Sample(Sighting):

@@ -42,6 +42,10 @@ class DeploymentRecord(Message):
         """Whether the deployment may run at `now` (Unix seconds)."""
         return self.state == "armed" and self.starts_at <= now < self.ends_at
 
+    def covers(self, camera: str, now: float) -> bool:
+        """Whether the deployment may run at `now` (Unix seconds) and `camera` is one of its own."""
+        return self.armed_at(now) and camera in self.cameras
+
 
 class CameraRecord(Message):
     """Where a camera's frames come from, bucket `cameras`."""

@@ -86,7 +86,7 @@ class Alerter:
             TransientError: an earlier sample of the track is still on its way, or another is being handled.
         """
         deployment = await self._memory.deployments.find(subjects.key(seen.deployment))
-        if deployment is None or not deployment.armed_at(self._clock()) or seen.camera not in deployment.cameras:
+        if deployment is None or not deployment.covers(seen.camera, self._clock()):
             raise PermanentError(f"no armed deployment {seen.deployment} covers camera {seen.camera}")
         key = subjects.key(seen.deployment, seen.camera, seen.track)
         found = await self._memory.tracks.get(key)

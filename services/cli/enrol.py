@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from libs.bus import Bus
 from libs.errors import PermanentError, TransientError, UserError
+from libs.images import IMAGE_SUFFIXES
 from proto import subjects
 from proto.messages import EnrolReply, EnrolRequest
 from services.cli.patience import heed_cancellation
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 ENROL_TIMEOUT_S = 30.0
 """How long one image may take; it takes about 50 ms."""
 PAUSES_S = (0.5, 1.0, 2.0)

@@ -16,9 +16,12 @@ from libs.models import open_session
 from libs.service import Host
 from libs.settings import InferenceSettings, load
 from proto import subjects
-from proto.messages import EmbedReply, EmbedRequest, Probe, Sample, Sighting
+from proto.messages import EmbedReply, EmbedRequest, Probe, Sample
 from services.embed.settings import EmbedSettings
 from services.embed.sface import SFace
+
+CPU_BATCH = 8
+"""Chips of one run on the CPU: what waits together is embedded together."""
 
 
 class Embedder:
@@ -31,8 +34,7 @@ class Embedder:
     async def probe(self, sample: Sample) -> Sequence[Probe]:
         """The sample's probe: its template in place of its chip."""
         template = await self._batcher(sample.chip)
-        seen = {name: getattr(sample, name) for name in Sighting.model_fields}
-        return [Probe(**seen, template=template, template_version=self._version, portrait=sample.portrait)]
+        return [Probe(**sample.seen(), template=template, template_version=self._version, portrait=sample.portrait)]
 
     async def templates(self, ask: EmbedRequest) -> EmbedReply:
         """The templates of the chips asked for."""
@@ -58,7 +60,3 @@ async def embed(host: Host) -> AsyncIterator[None]:
             host.bus.answering(subjects.EMBED, EmbedRequest, embedder.templates, host.settings.concurrency),
         ):
             yield
-
-
-CPU_BATCH = 8
-"""Chips of one run on the CPU: what waits together is embedded together."""

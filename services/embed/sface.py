@@ -18,7 +18,6 @@ class SFace:
     """The embedder on a session of the prepared model."""
 
     template_version = TEMPLATE_VERSION
-    template_length = TEMPLATE_LENGTH
 
     def __init__(self, session: Session) -> None:
         self._session = session

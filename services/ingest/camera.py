@@ -58,7 +58,7 @@ class CameraActor:
             Disarmed: it does not.
         """
         deployment = self._deployment
-        if not deployment.armed_at(self._tools.clock()) or self._record.camera not in deployment.cameras:
+        if not deployment.covers(self._record.camera, self._tools.clock()):
             raise Disarmed
         return deployment
 

@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from libs.images import IMAGE_SUFFIXES
 from services.ingest.folder import ImageSource
 from services.ingest.source import Source, SourceError, SourceOptions
 from services.ingest.video import VideoSource
@@ -19,8 +20,6 @@ from services.ingest.video import VideoSource
 __all__ = ["Source", "SourceError", "SourceOptions", "open_source"]
 
 SCHEMES = ("http", "https", "rtsp", "rtsps")
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-"""What libs/images.py reads."""
 WHAT_WE_READ = "a video file, an image, a folder of images, or an http(s) or rtsp(s) URL"
 
 

@@ -23,7 +23,6 @@ from proto.messages import (
     Probe,
     RemoveReply,
     RemoveRequest,
-    Sighting,
     WatchListReply,
     WatchListRequest,
 )
@@ -64,7 +63,7 @@ class Matcher:
         if probe.template_version != self._settings.template_version:
             raise PermanentError(f"the probe is of {probe.template_version}, the gallery of another version")
         deployment = await self._deployments.find(subjects.key(probe.deployment))
-        if deployment is None or not deployment.armed_at(self._clock()) or probe.camera not in deployment.cameras:
+        if deployment is None or not deployment.covers(probe.camera, self._clock()):
             raise PermanentError(f"no armed deployment {probe.deployment} covers camera {probe.camera}")
         found = await self._gallery.search(deployment.watch_lists, probe.template[None], self._settings.candidates)
         searched = sum([await self._gallery.count(name) for name in deployment.watch_lists])
@@ -74,10 +73,9 @@ class Matcher:
             if candidate.score >= deployment.floor
         )
         metrics.SEARCHES.labels(probe.deployment, "candidates" if kept else "nobody").inc()
-        seen = {name: getattr(probe, name) for name in Sighting.model_fields}
         return [
             Candidates(
-                **seen,
+                **probe.seen(),
                 candidates=kept,
                 searched=searched,
                 template_version=probe.template_version,
