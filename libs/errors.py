@@ -20,11 +20,26 @@ class PermanentError(Exception):
     """The message can never succeed; its ids and the reason go to the dead letters, its content is forgotten.
 
     `reason` must hold no pixels, templates or names of subjects: it is written to a dead letter and a log line.
+    `code` is how an ask is refused with it: 400 (wrong), 403 (not yours to ask), 404 (not there) or 409 (it conflicts).
     """
+
+    code = "400"
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class MissingError(PermanentError):
+    """What was asked about is not there."""
+
+    code = "404"
+
+
+class ConflictError(PermanentError):
+    """The ask does not fit the state that something is in now, which may have changed since the asker looked."""
+
+    code = "409"
 
 
 class QualityError(PermanentError):

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.errors import UserError
+from libs.seals import PublicKey
 
 
 def group(section: str) -> SettingsConfigDict:
@@ -45,6 +46,28 @@ class LogSettings(BaseSettings):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
     """`auto` is `console` on a terminal and `json` elsewhere."""
+
+
+class TrustSettings(BaseSettings):
+    """Whose signatures count."""
+
+    model_config = group("TRUST")
+    public_key: str = ""
+    """Of `govern`, 64 hexadecimal digits: without it nothing is armed and no act is taken."""
+    officers: Path = Path("officers.toml")
+    """The roster of officers: `libs/officers.py` says what it holds."""
+
+    def key(self) -> PublicKey:
+        """The key of `govern`.
+
+        Raises:
+            UserError: there is none, or it is no key.
+        """
+        try:
+            return PublicKey.parse(self.public_key)
+        except ValueError as error:
+            remedy = f"{error}; `watchline keys` makes the pair, and prints the public one"
+            raise UserError("WATCHLINE_TRUST_PUBLIC_KEY does not name the key of govern", remedy) from None
 
 
 class HealthSettings(BaseSettings):

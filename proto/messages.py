@@ -153,6 +153,14 @@ class Alert(Message):
     """Key in the object store `alert-portraits`."""
     reference_portrait: str
     """Key in the object store `reference-portraits`; empty when the reference was enrolled without one."""
+    portrait_sha256: str = ""
+    """Of the portrait, for the records that outlive it."""
+    seed: bool = False
+    """Whether the subject walked past on purpose, to measure TPIR."""
+    stamp: str = ""
+    """`EVALUATION` where the deployment is one; empty otherwise."""
+    expires_at: float = 0.0
+    """When the alert and its portrait are deleted."""
 
 
 class DeadLetter(Message):
@@ -180,29 +188,6 @@ class EmbedReply(Message):
     template_version: str
 
 
-class WatchListRequest(Message):
-    """Asks to create, count or drop a watch list."""
-
-    watch_list: ListName
-
-
-class WatchListReply(Message):
-    """A watch list and how many references it holds."""
-
-    watch_list: ListName
-    references: int
-
-
-class EnrolRequest(Message):
-    """Asks to enrol a subject with one image file (JPEG, PNG, WebP or BMP) that shows exactly one face."""
-
-    watch_list: ListName
-    subject: SubjectId
-    reference: str = Field(min_length=1, max_length=256)
-    """Names the image among the subject's; the same name again replaces it."""
-    image: bytes
-
-
 class EnrolReply(Message):
     """Whether the subject was enrolled; if not, why, in words and as a measurement where there is one."""
 
@@ -216,18 +201,3 @@ class EnrolReply(Message):
     measured: float | None = None
     required: float | None = None
     quality: Quality | None = None
-
-
-class RemoveRequest(Message):
-    """Asks to take a subject off a watch list."""
-
-    watch_list: ListName
-    subject: SubjectId
-
-
-class RemoveReply(Message):
-    """How many references of the subject were removed."""
-
-    watch_list: ListName
-    subject: SubjectId
-    removed: int

@@ -4,47 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from proto.messages import ListName, Message, Name, SubjectId, TrackId
 
 MOST_RECENT = 64
 """Alerts for a subject at a camera that are remembered: an hour of them at one a minute."""
-
-
-class DeploymentRecord(Message):
-    """An authorised use, bucket `deployments`: the only thing that makes a camera run and a list be searched."""
-
-    deployment: Name
-    record_version: int = Field(default=1, ge=1)
-    state: Literal["armed", "ended"]
-    purpose: str = Field(min_length=1)
-    cameras: tuple[Name, ...]
-    watch_lists: tuple[ListName, ...]
-    threshold: float = Field(ge=-1, le=1)
-    """The score at or over which a track raises an alert."""
-    floor: float = Field(ge=-1, le=1)
-    """The score under which a comparison is forgotten at once."""
-    cooldown_s: float = Field(ge=0)
-    """The shortest time between two alerts for one subject at one camera."""
-    starts_at: float
-    ends_at: float
-
-    @model_validator(mode="after")
-    def _floor_is_not_over_threshold(self) -> DeploymentRecord:
-        if self.floor > self.threshold:
-            raise ValueError(f"the floor {self.floor} is over the threshold {self.threshold}")
-        if self.ends_at <= self.starts_at:
-            raise ValueError("a deployment ends after it starts")
-        return self
-
-    def armed_at(self, now: float) -> bool:
-        """Whether the deployment may run at `now` (Unix seconds)."""
-        return self.state == "armed" and self.starts_at <= now < self.ends_at
-
-    def covers(self, camera: str, now: float) -> bool:
-        """Whether the deployment may run at `now` (Unix seconds) and `camera` is one of its own."""
-        return self.armed_at(now) and camera in self.cameras
 
 
 class CameraRecord(Message):

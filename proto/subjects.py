@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from proto.messages import Alert, Candidates, DeadLetter, Message, Probe, Sample
+from proto.requests import Adjudication, Intervention
 
 ROOT = "watchline.v1"
 DETECT = f"{ROOT}.detect"
 EMBED = f"{ROOT}.embed"
 WATCHLIST = f"{ROOT}.watchlist"
-"""Asks of `match`: create, enrol, remove, count, drop are the next token."""
+"""Asks of `match`: the next token says what for, for example `enrol`."""
+DEPLOYMENT = f"{ROOT}.deployment"
+CASES = f"{ROOT}.cases"
+"""Asks of `govern` about deployments, and about alerts in the hands of people."""
+AUDIT_ASKS = f"{ROOT}.auditing"
+"""Asks of `govern` to append to the audit."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +37,24 @@ class Stream:
     max_age_s: float
     max_messages: int = -1
     duplicate_window_s: float = 120.0
+    append_only: bool = False
+    """Whether the server refuses to delete or purge what is in it."""
 
 
 SAMPLES = Stream("SAMPLES", (f"{ROOT}.sample.*",), "memory", "workqueue", 60, max_messages=1024, duplicate_window_s=60)
 """Refuses from 1,024 on, which one core embeds within 20 s: what is accepted is handled within its age."""
 PROBES = Stream("PROBES", (f"{ROOT}.probe.*",), "memory", "workqueue", 60, max_messages=8192, duplicate_window_s=60)
 CANDIDATES = Stream("CANDIDATES", (f"{ROOT}.candidates.*",), "memory", "workqueue", 600, max_messages=8192)
-ALERTS = Stream("ALERTS", (f"{ROOT}.alert.*.*",), "file", "limits", 24 * 3600, duplicate_window_s=600)
+LONGEST_S = 31 * 24 * 3600.0
+"""The longest that any profile may keep an alert. `govern` deletes them when their own profile says so."""
+ALERTS = Stream("ALERTS", (f"{ROOT}.alert.*.*",), "file", "limits", LONGEST_S, duplicate_window_s=600)
+SEEDS = Stream("SEEDS", (f"{ROOT}.seed.*.*",), "file", "limits", LONGEST_S, duplicate_window_s=600)
+"""Alerts for people who walk past on purpose: counted, and never shown to operators as real."""
+INTERVENTIONS = Stream("INTERVENTIONS", (f"{ROOT}.intervention.*.*",), "file", "limits", LONGEST_S)
+ADJUDICATIONS = Stream("ADJUDICATIONS", (f"{ROOT}.adjudication.*.*",), "file", "limits", LONGEST_S)
+AUDIT = Stream("AUDIT", (f"{ROOT}.audit.>",), "file", "limits", 0, append_only=True)
 DEADLETTERS = Stream("DEADLETTERS", (f"{ROOT}.deadletter.*",), "file", "limits", 14 * 24 * 3600)
-STREAMS = (SAMPLES, PROBES, CANDIDATES, ALERTS, DEADLETTERS)
+STREAMS = (SAMPLES, PROBES, CANDIDATES, ALERTS, SEEDS, INTERVENTIONS, ADJUDICATIONS, AUDIT, DEADLETTERS)
 
 
 @dataclass(frozen=True)
@@ -53,12 +68,24 @@ class Bucket:
 
 CAMERAS = Bucket("cameras", "file")
 DEPLOYMENTS = Bucket("deployments", "file")
+WARRANTS = Bucket("warrants", "file")
+WATCHLISTS = Bucket("watchlists", "file")
+ENTRIES = Bucket("entries", "file")
+NAMES = Bucket("names", "file")
+CASE_RECORDS = Bucket("cases", "file")
+PASSAGES = Bucket("passages", "file")
+FACES = Bucket("faces", "file")
+SEARCHES = Bucket("searches", "file")
+HEADS = Bucket("heads", "file")
 STATUS = Bucket("status", "file")
 LEASES = Bucket("leases", "memory", ttl_s=5)
 TRACKS = Bucket("tracks", "memory", ttl_s=3600)
 COOLDOWNS = Bucket("cooldowns", "file", ttl_s=24 * 3600)
 ATTEMPTS = Bucket("attempts", "memory", ttl_s=600)
-BUCKETS = (CAMERAS, DEPLOYMENTS, STATUS, LEASES, TRACKS, COOLDOWNS, ATTEMPTS)
+BUCKETS = (
+    *(CAMERAS, DEPLOYMENTS, WARRANTS, WATCHLISTS, ENTRIES, NAMES, CASE_RECORDS, PASSAGES, FACES, SEARCHES, HEADS),
+    *(STATUS, LEASES, TRACKS, COOLDOWNS, ATTEMPTS),
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +97,7 @@ class Store:
 
 
 ALERT_PORTRAITS = Store("alert-portraits", ttl_s=ALERTS.max_age_s)
-"""Of people who may be on no list: they go with their alerts."""
+"""Of people who may be on no list: they go with their alerts, erased by `govern`; the age is a net under that."""
 REFERENCE_PORTRAITS = Store("reference-portraits")
 PORTRAIT_STORES = (ALERT_PORTRAITS, REFERENCE_PORTRAITS)
 
@@ -89,7 +116,13 @@ def address(message: Message) -> tuple[str, str]:
         case Candidates():
             return f"{ROOT}.candidates.{message.camera}", f"candidates.{message.id}"
         case Alert():
-            return f"{ROOT}.alert.{message.deployment}.{message.camera}", f"alert.{message.id}"
+            kind = "seed" if message.seed else "alert"
+            return f"{ROOT}.{kind}.{message.deployment}.{message.camera}", f"alert.{message.id}"
+        case Intervention():
+            return f"{ROOT}.intervention.{message.deployment}.{message.camera}", f"intervention.{message.alert}"
+        case Adjudication():
+            step = f"{message.event}.{message.officer}.{message.at:.6f}"
+            return f"{ROOT}.adjudication.{message.deployment}.{message.alert}", f"adjudication.{message.alert}.{step}"
         case DeadLetter():
             return f"{ROOT}.deadletter.{message.stage}", f"dead.{message.stage}.{message.message_id}"
     raise TypeError(f"{type(message).__name__} is not published")
@@ -124,3 +157,23 @@ def reference_portrait(watch_list: str, subject: str) -> str:
 def alerts_of(deployment: str) -> str:
     """The subject of all alerts of a deployment."""
     return f"{ROOT}.alert.{deployment}.*"
+
+
+def seeds_of(deployment: str) -> str:
+    """The subject of all alerts for seeds of a deployment."""
+    return f"{ROOT}.seed.{deployment}.*"
+
+
+def interventions_of(deployment: str) -> str:
+    """The subject of all interventions of a deployment; `*` for all."""
+    return f"{ROOT}.intervention.{deployment}.*"
+
+
+def adjudications_of(deployment: str) -> str:
+    """The subject of all that people decide about the alerts of a deployment; `*` for all."""
+    return f"{ROOT}.adjudication.{deployment}.*"
+
+
+def audit(event: str) -> str:
+    """The subject of the audit entries of an event, for example `deployment.armed`."""
+    return f"{ROOT}.audit.{event}"

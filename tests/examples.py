@@ -9,6 +9,7 @@ import numpy as np
 from proto import messages, records
 from proto.messages import Message
 from proto.quality import Quality
+from tests.governance_examples import GOVERNANCE_EXAMPLES
 
 ABSTRACT = {"sighting"}
 """Kinds that only others are made of."""
@@ -96,9 +97,6 @@ _EXAMPLES = (
     ),
     messages.EmbedRequest(chips=CHIP[None]),
     messages.EmbedReply(templates=TEMPLATE[None], template_version="sface-2021dec"),
-    messages.WatchListRequest(watch_list="wanted"),
-    messages.WatchListReply(watch_list="wanted", references=12),
-    messages.EnrolRequest(**LIST_AND_SUBJECT, reference="front", image=b"\x89PNG an image"),
     messages.EnrolReply(
         **LIST_AND_SUBJECT,
         reference="front",
@@ -108,21 +106,6 @@ _EXAMPLES = (
         measured=12.5,
         required=24.0,
         quality=QUALITY,
-    ),
-    messages.RemoveRequest(**LIST_AND_SUBJECT),
-    messages.RemoveReply(**LIST_AND_SUBJECT, removed=2),
-    records.DeploymentRecord(
-        deployment="station-north",
-        record_version=3,
-        state="armed",
-        purpose="two missing children",
-        cameras=("gate-1", "gate-2"),
-        watch_lists=("missing", "wanted"),
-        threshold=0.5,
-        floor=0.25,
-        cooldown_s=30.0,
-        starts_at=1_600_000_000.0,
-        ends_at=1_800_000_000.0,
     ),
     records.CameraRecord(camera="gate-1", location="rtsp://camera.example/1", realtime=False),
     records.CameraStatus(
@@ -155,7 +138,7 @@ _EXAMPLES = (
     records.Attempt(stage="match", sequence=17),
     records.Lease(holder="ingest-7f", camera="gate-1"),
 )
-EXAMPLES = {type(example).kind(): example for example in _EXAMPLES}
+EXAMPLES = {type(example).kind(): example for example in (*_EXAMPLES, *GOVERNANCE_EXAMPLES)}
 
 
 def kinds():

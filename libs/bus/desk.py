@@ -38,7 +38,7 @@ class Endpoint(Generic[M]):
 
 
 class AskError(PermanentError):
-    """The asked program refused: `code` 400 (the ask is wrong), 409 (it conflicts) or 500 (a bug over there)."""
+    """The asked program refused: with the `code` of a `PermanentError`, or 500 (a bug over there)."""
 
     def __init__(self, subject: str, code: str, reason: str) -> None:
         super().__init__(f"{subject} refused: {reason}")
@@ -100,7 +100,7 @@ class Desk(Generic[M]):
             await self._dead_letter(str(error), headers)
             return b"", _refusal("400", str(error))
         except PermanentError as error:
-            return b"", _refusal("400", error.reason)
+            return b"", _refusal(error.code, error.reason)
         except UserError as error:
             return b"", _refusal("400", str(error))
         except TransientError as error:

@@ -97,4 +97,6 @@ def _stream_config(stream: subjects.Stream, replicas: int) -> StreamConfig:
         duplicate_window=stream.duplicate_window_s,
         num_replicas=replicas,
         allow_direct=True,
+        deny_delete=stream.append_only,
+        deny_purge=stream.append_only,
     )

@@ -17,13 +17,15 @@ from typing import Protocol, TypeVar
 
 from libs import metrics
 from libs.actor import Stage
-from libs.bus import Conflict, Mirror, Records
+from libs.bus import Conflict, Records
 from libs.errors import PermanentError, TransientError
 from libs.service import Host
-from libs.settings import load
+from libs.settings import TrustSettings, load
+from libs.warrants import open_warrants
 from proto import subjects
 from proto.messages import Alert, Candidate, Candidates, Message
-from proto.records import DeploymentRecord, Raised, RecentAlert, RecentAlerts, SampleScores, TrackState
+from proto.governance import Warrant
+from proto.records import Raised, RecentAlert, RecentAlerts, SampleScores, TrackState
 from services.alert.fusion import fuse
 from services.alert.settings import AlertSettings
 
@@ -48,8 +50,8 @@ class Store(Protocol[M]):
 class Deployments(Protocol):
     """Where the alerter looks a deployment up."""
 
-    async def find(self, key: str) -> DeploymentRecord | None:
-        """The record of a deployment, or `None`."""
+    async def find(self, key: str) -> Warrant | None:
+        """The warrant of a deployment, or `None`."""
 
 
 class Portraits(Protocol):
@@ -122,7 +124,7 @@ class Alerter:
                 break
             del self._first_seen[sample]
 
-    async def _judge(self, seen: Candidates, state: TrackState, deployment: DeploymentRecord) -> TrackState:
+    async def _judge(self, seen: Candidates, state: TrackState, deployment: Warrant) -> TrackState:
         """`state` with the alerts that its scores now call for."""
         for candidate in seen.candidates:
             known = {raised.subject for raised in state.raised}
@@ -143,7 +145,7 @@ class Alerter:
         return state
 
     async def _may_raise(
-        self, seen: Candidates, candidate: Candidate, alert: str, deployment: DeploymentRecord
+        self, seen: Candidates, candidate: Candidate, alert: str, deployment: Warrant
     ) -> bool:
         """Whether no other alert stands for the subject at the camera within the cool-down; if so, takes the place."""
         key = subjects.key(seen.deployment, seen.camera, candidate.subject)
@@ -162,7 +164,7 @@ class Alerter:
         metrics.ALERTS.labels(seen.deployment, "raised").inc()
         return True
 
-    def _alert(self, seen: Candidates, state: TrackState, raised: Raised, deployment: DeploymentRecord) -> Alert:
+    def _alert(self, seen: Candidates, state: TrackState, raised: Raised, deployment: Warrant) -> Alert:
         return Alert(
             id=raised.alert,
             deployment=seen.deployment,
@@ -203,9 +205,9 @@ def _alert_id(seen: Candidates, subject: str) -> str:
 @asynccontextmanager
 async def alert(host: Host) -> AsyncIterator[None]:
     """The program: an actor on the candidate lists."""
-    async with Mirror.open(host.bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+    async with open_warrants(host.bus, load(TrustSettings), host.log) as warrants:
         memory = Memory(
-            deployments=mirror,
+            deployments=warrants,
             tracks=Records(host.bus, subjects.TRACKS, TrackState),
             cooldowns=Records(host.bus, subjects.COOLDOWNS, RecentAlerts),
             portraits=host.bus.portraits,

@@ -12,7 +12,8 @@ from dataclasses import asdict
 
 from libs.log import describe_bug
 from libs.waiting import end
-from proto.records import CameraRecord, CameraStatus, DeploymentRecord
+from proto.governance import Warrant
+from proto.records import CameraRecord, CameraStatus
 from services.ingest.reader import Reader, ReaderOptions
 from services.ingest.reading import Reading, Tally, Tools
 from services.ingest.source import Source, SourceError
@@ -35,7 +36,7 @@ class CameraActor:
         live: whether its source can be left and joined again without being read twice; unknown is no.
     """
 
-    def __init__(self, record: CameraRecord, deployment: DeploymentRecord, tools: Tools) -> None:
+    def __init__(self, record: CameraRecord, deployment: Warrant, tools: Tools) -> None:
         self._record = record
         self._deployment = deployment
         self._tools = tools
@@ -44,11 +45,11 @@ class CameraActor:
         self.live = False
         self.status = CameraStatus(deployment=deployment.deployment, camera=record.camera, state="starting")
 
-    def amend(self, deployment: DeploymentRecord) -> None:
+    def amend(self, deployment: Warrant) -> None:
         """Takes a new version of the deployment's record; it holds from the next frame on."""
         self._deployment = deployment
 
-    def armed(self) -> DeploymentRecord:
+    def armed(self) -> Warrant:
         """The deployment as it stands, which covers this camera now.
 
         The first lock: asked before the source is opened and for every frame, by this machine's own clock, whatever

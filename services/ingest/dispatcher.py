@@ -27,13 +27,14 @@ from libs.log import describe_bug
 from libs.waiting import any_of
 from proto import subjects
 from proto.messages import Message
-from proto.records import CameraRecord, CameraStatus, DeploymentRecord
+from proto.governance import Warrant
+from proto.records import CameraRecord, CameraStatus
 from services.ingest.camera import NOT_ARMED, CameraActor
 from services.ingest.leases import Key, LeaseRecords, Leases
 from services.ingest.reading import Tools
 
 M_co = TypeVar("M_co", bound=Message, covariant=True)
-Wanted = dict[Key, tuple[CameraRecord, DeploymentRecord]]
+Wanted = dict[Key, tuple[CameraRecord, Warrant]]
 
 ROUND_S = 1.0
 """From the start of a round to that of the next; a lease lasts five of these."""
@@ -63,7 +64,7 @@ class Book(Protocol[M_co]):
 class Books:
     """The records an ingest program goes by."""
 
-    deployments: Book[DeploymentRecord]
+    deployments: Book[Warrant]
     cameras: Book[CameraRecord]
     statuses: Book[CameraStatus]
     leases: LeaseRecords
@@ -73,7 +74,7 @@ class Books:
 class _Post:
     """A camera this program holds: `lease` is the revision of its lease, `renewed_s` when that was last written."""
 
-    deployment: DeploymentRecord
+    deployment: Warrant
     actor: CameraActor
     task: asyncio.Task[None]
     lease: int
@@ -138,7 +139,7 @@ class Dispatcher:
 
     # -- what should run
 
-    def _wanted(self) -> Iterable[tuple[Key, tuple[CameraRecord, DeploymentRecord]]]:
+    def _wanted(self) -> Iterable[tuple[Key, tuple[CameraRecord, Warrant]]]:
         """The cameras that armed deployments name and that have not come to their end in it."""
         now = self._tools.clock()
         for deployment in self._books.deployments.all().values():
@@ -147,7 +148,7 @@ class Dispatcher:
                 if camera is not None and not self._is_over(deployment, name):
                     yield (deployment.deployment, name), (camera, deployment)
 
-    def _is_over(self, deployment: DeploymentRecord, camera: str) -> bool:
+    def _is_over(self, deployment: Warrant, camera: str) -> bool:
         if (deployment.deployment, camera) in self._posts:
             return False
         if (deployment.deployment, camera, deployment.starts_at) in self._over:
@@ -190,7 +191,7 @@ class Dispatcher:
             taken = [key for key, may_take in zip(free, open_to_us, strict=True) if may_take][:room]
             await asyncio.gather(*(self._take(key, *wanted[key]) for key in taken))
 
-    async def _take(self, key: Key, camera: CameraRecord, deployment: DeploymentRecord) -> None:
+    async def _take(self, key: Key, camera: CameraRecord, deployment: Warrant) -> None:
         """Takes the camera's lease and starts its actor; does nothing if another program was first."""
         asked_s = self._monotonic()
         try:

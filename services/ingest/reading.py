@@ -24,7 +24,8 @@ from libs.quality import geometry_quality
 from libs.waiting import end
 from proto import codec, subjects
 from proto.messages import Detections, DetectRequest, Message, Sample
-from proto.records import CameraStatus, DeploymentRecord
+from proto.governance import Warrant
+from proto.records import CameraStatus
 from services.ingest.best_shot import BestShot, BestShotSettings
 from services.ingest.frame import Frame
 from services.ingest.reader import Reader
@@ -85,7 +86,7 @@ class Reading:
     """Takes the frames of one reader through detection, tracking and best shot. `run` it once."""
 
     def __init__(
-        self, camera: str, reader: Reader, armed: Callable[[], DeploymentRecord], tally: Tally, tools: Tools
+        self, camera: str, reader: Reader, armed: Callable[[], Warrant], tally: Tally, tools: Tools
     ) -> None:
         self._camera = camera
         self._reader = reader

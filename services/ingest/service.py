@@ -11,10 +11,11 @@ from contextlib import asynccontextmanager
 from libs.bus import Mirror, Records
 from libs.images import use_one_thread
 from libs.service import Host
-from libs.settings import load
+from libs.settings import TrustSettings, load
 from libs.waiting import end
+from libs.warrants import open_warrants
 from proto import subjects
-from proto.records import CameraRecord, CameraStatus, DeploymentRecord, Lease
+from proto.records import CameraRecord, CameraStatus, Lease
 from services.ingest.board import StatusBoard
 from services.ingest.dispatcher import Books, Dispatcher
 from services.ingest.reading import Tools
@@ -29,7 +30,7 @@ async def ingest(host: Host) -> AsyncIterator[None]:
     threads = ThreadPoolExecutor(settings.threads or os.cpu_count() or 1, thread_name_prefix="pixels")
     board = StatusBoard(Records(host.bus, subjects.STATUS, CameraStatus))
     async with (
-        Mirror.open(host.bus, subjects.DEPLOYMENTS, DeploymentRecord) as deployments,
+        open_warrants(host.bus, load(TrustSettings), host.log) as deployments,
         Mirror.open(host.bus, subjects.CAMERAS, CameraRecord) as cameras,
         Mirror.open(host.bus, subjects.STATUS, CameraStatus) as statuses,
     ):

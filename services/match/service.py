@@ -9,12 +9,13 @@ from typing import Any, Protocol
 
 from libs import metrics
 from libs.actor import Stage
-from libs.bus import Endpoint, Mirror, Portraits
+from libs.bus import Endpoint, Portraits
 from libs.errors import PermanentError
 from libs.gallery import Gallery, GallerySettings, open_gallery
 from libs.images import use_one_thread
 from libs.service import Host
-from libs.settings import DataSettings, load
+from libs.settings import DataSettings, TrustSettings, load
+from libs.warrants import open_warrants
 from proto import subjects
 from proto.messages import (
     Candidate,
@@ -26,7 +27,7 @@ from proto.messages import (
     WatchListReply,
     WatchListRequest,
 )
-from proto.records import DeploymentRecord
+from proto.governance import Warrant
 from services.match.enrolment import Enrolment
 from services.match.settings import EnrolmentSettings, MatchSettings, QdrantSettings
 
@@ -34,8 +35,8 @@ from services.match.settings import EnrolmentSettings, MatchSettings, QdrantSett
 class Deployments(Protocol):
     """Where the matcher looks a deployment up."""
 
-    async def find(self, key: str) -> DeploymentRecord | None:
-        """The record of a deployment, or `None`."""
+    async def find(self, key: str) -> Warrant | None:
+        """The warrant of a deployment, or `None`."""
 
 
 class Matcher:
@@ -130,8 +131,8 @@ async def match(host: Host) -> AsyncIterator[None]:
         )
     )
     try:
-        async with Mirror.open(host.bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
-            matcher = Matcher(gallery, mirror, settings)
+        async with open_warrants(host.bus, load(TrustSettings), host.log) as warrants:
+            matcher = Matcher(gallery, warrants, settings)
             lists = WatchLists(gallery, host.bus.portraits)
             enrolment = Enrolment(host.bus, gallery, settings.template_version, load(EnrolmentSettings))
             endpoints: dict[str, Endpoint[Any]] = {

@@ -16,7 +16,7 @@ from libs import log
 from libs.bus import Bus, Mirror, Records
 from libs.settings import LogSettings
 from proto import subjects
-from proto.records import CameraRecord, CameraStatus, DeploymentRecord, Lease
+from proto.records import CameraRecord, CameraStatus, Warrant, Lease
 from services.cli.stack import StackOptions, open_stack
 from tests.rtsp_camera import RtspCamera
 
@@ -30,11 +30,11 @@ async def install(bus: Bus, name: str, location: str, **camera) -> None:
 
 async def arm(bus: Bus, *cameras: str) -> None:
     now = time.time()
-    deployment = DeploymentRecord(
+    deployment = Warrant(
         deployment="watch", state="armed", purpose="test", cameras=cameras, watch_lists=("nobody",),
         threshold=0.5, floor=0.4, cooldown_s=60, starts_at=now - 1, ends_at=now + 600,
     )  # fmt: skip
-    await Records(bus, subjects.DEPLOYMENTS, DeploymentRecord).put(subjects.key("watch"), deployment)
+    await Records(bus, subjects.DEPLOYMENTS, Warrant).put(subjects.key("watch"), deployment)
 
 
 async def until(

@@ -7,13 +7,13 @@ import time
 
 from libs.bus import Records
 from proto import subjects
-from proto.records import CameraRecord, DeploymentRecord
+from proto.records import CameraRecord, Warrant
 from services.cli.records import Arming, disarm_all, next_version
 
 
 def arming(bus, name="trial"):
     now = time.time()
-    deployment = DeploymentRecord(
+    deployment = Warrant(
         deployment=name, state="armed", purpose="test", cameras=("door",), watch_lists=("wanted",), threshold=0.5,
         floor=0.4, cooldown_s=60, starts_at=now - 1, ends_at=now + 600,
     )  # fmt: skip
@@ -21,7 +21,7 @@ def arming(bus, name="trial"):
 
 
 async def state_of(bus, name="trial"):
-    record, _ = await Records(bus, subjects.DEPLOYMENTS, DeploymentRecord).get(subjects.key(name))
+    record, _ = await Records(bus, subjects.DEPLOYMENTS, Warrant).get(subjects.key(name))
     return record.state
 
 

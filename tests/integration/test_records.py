@@ -8,7 +8,7 @@ from libs.bus import Conflict, Mirror, Records, connect
 from libs.errors import TransientError
 from libs.settings import NatsSettings
 from proto import codec, subjects
-from proto.records import CameraRecord, DeploymentRecord, TrackState
+from proto.records import CameraRecord, Warrant, TrackState
 from tests.examples import EXAMPLES, changed
 from tests.waiting import eventually, soon, until
 
@@ -17,7 +17,7 @@ KEY = "station-north"
 
 @pytest.fixture
 def deployments(bus):
-    return Records(bus, subjects.DEPLOYMENTS, DeploymentRecord)
+    return Records(bus, subjects.DEPLOYMENTS, Warrant)
 
 
 def deployment(version):
@@ -86,7 +86,7 @@ async def test_a_record_of_garbage_is_refused_without_being_quoted(bus, deployme
 
 async def test_records_say_when_the_server_is_away(nats_server, log):
     async with connect(NatsSettings(url=nats_server.url, ask_timeout_s=0.2), "tests", log) as bus:
-        records = Records(bus, subjects.DEPLOYMENTS, DeploymentRecord)
+        records = Records(bus, subjects.DEPLOYMENTS, Warrant)
         nats_server.kill()
         for attempt in (
             records.get(KEY),
@@ -105,25 +105,25 @@ async def test_records_say_when_the_server_is_away(nats_server, log):
 async def test_a_mirror_holds_what_was_there_before_it_opened(bus, deployments):
     for number in range(1, 6):
         await deployments.put(f"d{number}", deployment(number))
-    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as mirror:
         assert {key: record.record_version for key, record in mirror.all().items()} == {
             f"d{number}": number for number in range(1, 6)
         }
 
 
 async def test_a_mirror_of_an_empty_bucket_opens_empty(bus):
-    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as mirror:
         assert mirror.all() == {}
 
 
 async def test_a_mirror_of_more_records_than_its_queue_holds_opens_whole(bus, deployments):
     await asyncio.gather(*(deployments.put(f"d{number}", deployment(1)) for number in range(400)))
-    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as mirror:
         assert len(mirror.all()) == 400
 
 
 async def test_a_mirror_follows_changes_and_deletions(bus, deployments):
-    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as mirror:
 
         async def shows(version):
             known = mirror.get(KEY)
@@ -138,7 +138,7 @@ async def test_a_mirror_follows_changes_and_deletions(bus, deployments):
 
 
 async def test_a_change_between_two_looks_is_not_missed(bus, deployments):
-    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as mirror:
         await soon(mirror.changed())  # the filling itself
         await deployments.put(KEY, deployment(1))
         await until(lambda: knows(mirror, KEY))
@@ -159,7 +159,7 @@ async def test_a_record_the_mirror_has_not_heard_of_is_looked_up(bus, deployment
 
 
 async def test_a_garbage_record_is_passed_over_dead_lettered_and_does_not_stop_the_mirror(bus, deployments):
-    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as mirror:
         await deployments.put("good", deployment(1))
         await store_garbage(bus, "bad", b"\xc1 do not quote me")
         await deployments.put("good", deployment(2))
@@ -177,7 +177,7 @@ async def test_a_garbage_record_is_passed_over_dead_lettered_and_does_not_stop_t
 
 async def test_garbage_over_a_good_record_takes_it_away(bus, deployments):
     await deployments.put(KEY, deployment(1))
-    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as mirror:
 
         async def is_gone():
             return mirror.get(KEY) is None
@@ -192,7 +192,7 @@ async def test_mirrors_go_on_when_the_server_was_killed_and_started_again(bus, n
     await deployments.put(KEY, deployment(1))
     await tracks.put("a-track", EXAMPLES["track_state"])
     async with (
-        Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as on_disk,
+        Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as on_disk,
         Mirror.open(bus, subjects.TRACKS, TrackState) as in_memory,
     ):
         assert in_memory.get("a-track") is not None
@@ -212,5 +212,5 @@ async def test_a_mirror_cannot_open_while_the_server_is_away_and_can_be_given_up
     async with connect(NatsSettings(url=nats_server.url, ask_timeout_s=0.2), "tests", log) as bus:
         nats_server.kill()
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.8), Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord):
+            async with asyncio.timeout(0.8), Mirror.open(bus, subjects.DEPLOYMENTS, Warrant):
                 pytest.fail("opened on no server")

@@ -7,8 +7,10 @@ import pytest
 from proto import codec
 from proto.arrays import MAX_ARRAY_BYTES
 from proto.codec import DecodeError
-from proto.messages import Alert, Detections, DetectRequest, EnrolRequest, Probe, Sample
-from proto.records import DeploymentRecord, TrackState
+from proto.governance import Warrant
+from proto.messages import Alert, Detections, DetectRequest, Probe, Sample
+from proto.records import TrackState
+from proto.requests import EnrolEntryRequest
 from tests.examples import EXAMPLES, kinds
 
 CONTENT = "nobody-may-read-this"
@@ -118,15 +120,15 @@ BAD_FIELDS = {
     "a score that is no number": (Alert, {"score": float("nan")}),
     "an infinite time": (Alert, {"captured_at": float("inf")}),
     "a box of three sides": (Sample, {"box": [1.0, 2.0, 3.0]}),
-    "a map as image": (EnrolRequest, {"image": {CONTENT: CONTENT}}),
-    "a subject with a line break": (EnrolRequest, {"subject": f"{CONTENT}\n"}),
-    "a subject without a character": (EnrolRequest, {"subject": ""}),
-    "a list name with a slash": (EnrolRequest, {"watch_list": f"../{CONTENT}"}),
+    "a map as image": (EnrolEntryRequest, {"image": {CONTENT: CONTENT}}),
+    "a subject with a line break": (EnrolEntryRequest, {"subject": f"{CONTENT}\n"}),
+    "a subject without a character": (EnrolEntryRequest, {"subject": ""}),
+    "a list name with a slash": (EnrolEntryRequest, {"watch_list": f"../{CONTENT}"}),
     "quality in words": (Sample, {"quality": CONTENT}),
     "a share over one": (Sample, {"quality": {**EXAMPLES["sample"].quality.model_dump(), "unified": 1.5}}),
-    "a state nobody knows": (DeploymentRecord, {"state": CONTENT}),
-    "a floor over the threshold": (DeploymentRecord, {"floor": 0.9}),
-    "an end before the start": (DeploymentRecord, {"ends_at": 1.0}),
+    "a state nobody knows": (Warrant, {"state": CONTENT}),
+    "a floor over the threshold": (Warrant, {"floor": 0.9}),
+    "an end before the start": (Warrant, {"ends_at": 1.0}),
     "scores in words": (TrackState, {"samples": [{"sample": 1, "scores": {CONTENT: "high"}}]}),
     "a score of a subject that is none": (TrackState, {"samples": [{"sample": 1, "scores": {f"{CONTENT}\0": 0.5}}]}),
 }

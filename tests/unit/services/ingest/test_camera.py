@@ -16,7 +16,7 @@ import structlog
 
 from libs.errors import PermanentError, TransientError
 from proto.messages import Detections, Sample
-from proto.records import CameraRecord, DeploymentRecord
+from proto.records import CameraRecord, Warrant
 from services.ingest import camera as camera_module
 from services.ingest.best_shot import BestShotSettings
 from services.ingest.camera import CameraActor
@@ -147,12 +147,12 @@ def tools(statuses):
     threads.shutdown()
 
 
-def deployment(**changes) -> DeploymentRecord:
+def deployment(**changes) -> Warrant:
     fields = {
         "deployment": "d", "state": "armed", "purpose": "test", "cameras": ("door",), "watch_lists": ("list",),
         "threshold": 0.5, "floor": 0.4, "cooldown_s": 60, "starts_at": 900, "ends_at": 1100,
     }  # fmt: skip
-    return DeploymentRecord(**{**fields, **changes})
+    return Warrant(**{**fields, **changes})
 
 
 def record(location: str, **changes) -> CameraRecord:

@@ -14,7 +14,7 @@ from libs.errors import TransientError
 from libs.waiting import end
 from proto import subjects
 from proto.messages import Detections
-from proto.records import CameraRecord, CameraStatus, DeploymentRecord, Lease
+from proto.records import CameraRecord, CameraStatus, Warrant, Lease
 from services.ingest import camera as camera_module
 from services.ingest import dispatcher as dispatcher_module
 from services.ingest.board import StatusBoard
@@ -174,7 +174,7 @@ class Place:
 
     def arm(self, *cameras, state="armed"):
         self.cameras.update({name: CameraRecord(camera=name, location="fake") for name in cameras})
-        self.deployments["d"] = DeploymentRecord(
+        self.deployments["d"] = Warrant(
             deployment="d", state=state, purpose="test", cameras=cameras, watch_lists=("list",), threshold=0.5,
             floor=0.4, cooldown_s=60, starts_at=self.clock() - 1, ends_at=self.clock() + 3600,
         )  # fmt: skip

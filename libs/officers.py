@@ -1,0 +1,185 @@
+"""Who may do what: the roster of officers, and the check of an act against it.
+
+The roster is a TOML file that the site keeps, one table an officer:
+
+    [officers.a-jones]
+    public_key = "64 hexadecimal digits, from `watchline officer new`"
+    roles = ["operator"]
+    rank = "constable"              # where a profile asks for one
+    profiles = ["uk-police"]        # under which the officer may act; all of the site's without it
+
+It is read again when it changes. An act that its officer did not sign, that is old, or that came before is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import socket
+import time
+import tomllib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from libs.errors import PermanentError, UserError
+from libs.seals import PublicKey, Signer
+from proto import codec
+from proto.governance import Deed
+from proto.messages import Message
+from proto.sealed import GOVERN, NONCE_BYTES, Act, OfficerId, Sealed
+
+M = TypeVar("M", bound=Message)
+Role = Literal["drafter", "authoriser", "commander", "list_manager", "operator", "auditor"]
+
+FRESH_S = 120.0
+"""How far the clock of an officer's machine may be from ours, and how long an act is remembered."""
+
+
+class ForbiddenError(PermanentError):
+    """An act by someone who may not do it."""
+
+    code = "403"
+
+
+class Officer(BaseModel):
+    """One officer of the roster."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    public_key: str
+    roles: frozenset[Role] = Field(min_length=1)
+    rank: str = ""
+    profiles: frozenset[str] | None = None
+    """Under which the officer may act; `None` is all."""
+
+    @field_validator("public_key")
+    @classmethod
+    def _is_a_key(cls, text: str) -> str:
+        return str(PublicKey.parse(text))
+
+    def may_act_under(self, profile: str) -> bool:
+        """Whether the officer may act in deployments of that profile."""
+        return self.profiles is None or profile in self.profiles
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    officers: dict[OfficerId, Officer] = {}
+
+
+@dataclass(frozen=True)
+class Signed(Generic[M]):
+    """A request whose officer is known: who asked, with which rights, and the deed to write down."""
+
+    request: M
+    who: str
+    officer: Officer | None
+    """`None` for the system itself."""
+    act: Act
+    sha256: str
+    """Of the sealed act."""
+
+    def deed(self, verb: str, reason: str = "") -> Deed:
+        """The act as records and the audit name it."""
+        return Deed(who=self.who, verb=verb, at=self.act.at, origin=self.act.origin, reason=reason, act=self.sha256)
+
+    def must_act_under(self, profile: str) -> None:
+        """Does nothing where the officer may act under the profile.
+
+        Raises:
+            ForbiddenError: the officer may not.
+        """
+        if self.officer is not None and not self.officer.may_act_under(profile):
+            raise ForbiddenError(f"{self.who} may not act under the profile {profile}")
+
+
+def sign(signer: Signer, request: Message, clock: Callable[[], float] = time.time) -> Sealed:
+    """`request` as an act of the signer, made here and now."""
+    act = Act(
+        officer=signer.name,
+        at=clock(),
+        nonce=secrets.token_bytes(NONCE_BYTES),
+        origin=socket.gethostname()[:128],
+        holds=request.kind(),
+        request=codec.encode(request),
+    )
+    return signer.seal(act)
+
+
+class Roster:
+    """The officers in a file, and the acts that were seen lately."""
+
+    def __init__(self, path: Path, govern: PublicKey, clock: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._govern = govern
+        self._clock = clock
+        self._read_at: tuple[int, int] | None = None
+        self._officers: dict[str, Officer] = {}
+        self._seen: dict[bytes, float] = {}
+
+    def officers(self) -> dict[str, Officer]:
+        """The officers by id, as the file has them now.
+
+        Raises:
+            UserError: the file cannot be read or holds something else.
+        """
+        try:
+            stat = self._path.stat()
+            if (stat.st_mtime_ns, stat.st_size) != self._read_at:
+                self._officers = _File.model_validate(tomllib.loads(self._path.read_text(encoding="utf-8"))).officers
+                self._read_at = stat.st_mtime_ns, stat.st_size
+        except OSError as error:
+            problem = f"the roster of officers {self._path} cannot be read ({error.strerror})"
+            raise UserError(problem, "set WATCHLINE_TRUST_OFFICERS to the file") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"the roster of officers {self._path} is not TOML", str(error)) from None
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in problem["loc"])
+            raise UserError(f"the roster of officers {self._path}: {where}", str(problem["msg"]).lower()) from None
+        return self._officers
+
+    def check(self, sealed: Sealed, expected: type[M], roles: Collection[Role]) -> Signed[M]:
+        """The request in a sealed act, by an officer who has one of `roles`.
+
+        Raises:
+            ForbiddenError: the officer is unknown, has none of the roles, or did not sign; or the act is old or a copy.
+            SealError: it is no act.
+            DecodeError: the act holds no such request.
+        """
+        officer, key = self._who(sealed.signer)
+        act = key.open(sealed, Act, sealed.signer)
+        if act.officer != sealed.signer or act.holds != expected.kind():
+            raise ForbiddenError(f"{sealed.signer} signed another act")
+        if officer is not None and not officer.roles & set(roles):
+            raise ForbiddenError(f"{act.officer} is not one of: {', '.join(sorted(roles))}")
+        request = codec.decode(expected, act.request)
+        self._see(act)
+        return Signed(request, act.officer, officer, act, hashlib.sha256(codec.encode(sealed)).hexdigest())
+
+    def _who(self, signer: str) -> tuple[Officer | None, PublicKey]:
+        if signer == GOVERN:
+            return None, self._govern
+        officer = self.officers().get(signer)
+        if officer is None:
+            raise ForbiddenError(f"{signer} is not on the roster of officers")
+        return officer, PublicKey.parse(officer.public_key)
+
+    def _see(self, act: Act) -> None:
+        """Notes an act that is fresh and new.
+
+        Raises:
+            ForbiddenError: it is neither.
+        """
+        now = self._clock()
+        if abs(now - act.at) > FRESH_S:
+            raise ForbiddenError(
+                f"the act was signed {now - act.at:.0f} s ago by its officer's clock: check the clocks"
+            )
+        self._seen = {nonce: at for nonce, at in self._seen.items() if at > now - 2 * FRESH_S}
+        if act.nonce in self._seen:
+            raise ForbiddenError("the act came before: a copy of it was sent")
+        self._seen[act.nonce] = now

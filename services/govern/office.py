@@ -1,0 +1,84 @@
+"""What all parts of `govern` share: the bus, the records, who signs, who may act, and the audit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from libs.calibration import Calibration
+from libs.log import Log
+from libs.officers import Roster
+from libs.seals import Signer
+from proto.governance import AuditEntry, Case, DeploymentRecord, EntryRecord, WatchListRecord
+from proto.messages import Message
+from proto.records import CameraRecord
+from proto.requests import AuditRequest
+from proto.sealed import Sealed
+from services.govern.profiles import Profile
+from services.govern.settings import GovernSettings
+
+M = TypeVar("M", bound=Message)
+M_co = TypeVar("M_co", bound=Message, covariant=True)
+
+
+class Store(Protocol[M]):
+    """Records to compare and set, as `libs.bus.Records`."""
+
+    async def get(self, key: str) -> tuple[M, int] | None:
+        """The record and its revision."""
+
+    async def put(self, key: str, record: M) -> int:
+        """The revision of the record, now there whatever was there before."""
+
+    async def replace(self, key: str, record: M, revision: int) -> int:
+        """The new revision; raises `Conflict`."""
+
+
+class Book(Protocol[M_co]):
+    """Records to look up, as `libs.bus.Mirror`."""
+
+    def get(self, key: str) -> M_co | None:
+        """The record under `key`."""
+
+    def all(self) -> Mapping[str, M_co]:
+        """Every record, by key."""
+
+
+class Ledger(Protocol):
+    """The audit: `services.govern.ledger.Chain`."""
+
+    async def append(self, request: AuditRequest) -> AuditEntry:
+        """The entry of an act; the one that is there already where its id came before. Raises `TransientError`."""
+
+
+class Publisher(Protocol):
+    """The part of the bus through which things are told."""
+
+    async def publish(self, message: Message, trace: str) -> None:
+        """Publishes a message."""
+
+
+@dataclass(frozen=True)
+class Office:
+    """One for the whole program. Reads go to the books, which follow the buckets; writes to the stores."""
+
+    bus: Publisher
+    log: Log
+    settings: GovernSettings
+    roster: Roster
+    signer: Signer
+    ledger: Ledger
+    profiles: Mapping[str, Profile]
+    calibrations: Mapping[str, Calibration]
+    """By template version."""
+    deployments: Store[DeploymentRecord]
+    warrants: Store[Sealed]
+    cases: Store[Case]
+    all_deployments: Book[DeploymentRecord]
+    all_lists: Book[WatchListRecord]
+    all_entries: Book[EntryRecord]
+    all_cameras: Book[CameraRecord]
+    all_cases: Book[Case]
+    clock: Callable[[], float] = time.time
