@@ -176,9 +176,7 @@ class Roster:
         """
         now = self._clock()
         if abs(now - act.at) > FRESH_S:
-            raise ForbiddenError(
-                f"the act was signed {now - act.at:.0f} s ago by its officer's clock: check the clocks"
-            )
+            raise ForbiddenError(f"the act was signed {now - act.at:.0f} s ago by its officer's clock: mend the clock")
         self._seen = {nonce: at for nonce, at in self._seen.items() if at > now - 2 * FRESH_S}
         if act.nonce in self._seen:
             raise ForbiddenError("the act came before: a copy of it was sent")

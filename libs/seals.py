@@ -65,9 +65,7 @@ class Signer:
         except FileExistsError:
             raise UserError(f"{path} exists already", "a key is never overwritten: choose another name") from None
         except OSError as error:
-            raise UserError(
-                f"the key cannot be written to {path} ({error.strerror})", "choose another folder"
-            ) from None
+            raise UserError(f"the key {path} cannot be written ({error.strerror})", "choose another folder") from None
 
     @property
     def public(self) -> PublicKey:

@@ -24,6 +24,7 @@ Response = Literal["red", "amber", "green"]
 """How an officer may respond to a confirmed alert, by the category of the list (R (Bridges) v SWP 2019, p. 11)."""
 Event = Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.[a-z_]+$", max_length=64)]
 """What happened, for example `deployment.armed`: the last tokens of the subject of an audit entry."""
+Details = dict[str, str | int | float | bool]
 Status = Literal["open", "confirmed", "rejected", "undecided"]
 Verdict = Literal["confirmed", "rejected", "no_decision"]
 Engagement = Literal["confirmed_true", "confirmed_false", "no_engagement"]
@@ -186,7 +187,7 @@ class Warrant(Message):
     profile: str = ""
     stamp: str = ""
     """Written on every alert and report: `EVALUATION`, or nothing."""
-    zones: dict[Name, Zone] = {}
+    zones: dict[Name, Zone] = Field(default_factory=dict)
     """The zone of recognition of each camera; a camera without one has the whole frame."""
     seed_lists: tuple[ListName, ...] = ()
     """Searched too; who is on one of these is a seed, never an alert for operators."""
@@ -410,7 +411,7 @@ class AuditEntry(Message):
     record_version: int = 0
     watch_list: str = ""
     alert: str = ""
-    details: dict[str, str | int | float | bool] = {}
+    details: Details = Field(default_factory=dict)
     """Ids, counts and hashes."""
 
 

@@ -15,6 +15,7 @@ from proto.governance import (
     Deed,
     DeploymentDraft,
     DeploymentRecord,
+    Details,
     Engagement,
     EntryForm,
     EntryRecord,
@@ -316,7 +317,7 @@ class AuditRequest(Message):
     record_version: int = 0
     watch_list: str = ""
     alert: str = ""
-    details: dict[str, str | int | float | bool] = {}
+    details: Details = Field(default_factory=dict)
 
 
 class AuditReply(Message):

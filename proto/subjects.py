@@ -103,29 +103,27 @@ PORTRAIT_STORES = (ALERT_PORTRAITS, REFERENCE_PORTRAITS)
 
 
 def address(message: Message) -> tuple[str, str]:
-    """The subject a stage publishes `message` on, and the id under which a second copy is recognised.
+    """The subject a program publishes `message` on, and the id under which a second copy is recognised.
 
     Raises:
         TypeError: the message is not one that is published (it is asked, answered or stored).
     """
     match message:
-        case Sample():
-            return f"{ROOT}.sample.{message.camera}", f"sample.{message.id}"
-        case Probe():
-            return f"{ROOT}.probe.{message.camera}", f"probe.{message.id}"
-        case Candidates():
-            return f"{ROOT}.candidates.{message.camera}", f"candidates.{message.id}"
+        case Sample() | Probe() | Candidates():
+            tokens, message_id = (message.camera,), message.id
         case Alert():
-            kind = "seed" if message.seed else "alert"
-            return f"{ROOT}.{kind}.{message.deployment}.{message.camera}", f"alert.{message.id}"
+            tokens, message_id = (message.deployment, message.camera), message.id
         case Intervention():
-            return f"{ROOT}.intervention.{message.deployment}.{message.camera}", f"intervention.{message.alert}"
+            tokens, message_id = (message.deployment, message.camera), message.alert
         case Adjudication():
-            step = f"{message.event}.{message.officer}.{message.at:.6f}"
-            return f"{ROOT}.adjudication.{message.deployment}.{message.alert}", f"adjudication.{message.alert}.{step}"
+            tokens = (message.deployment, message.alert)
+            message_id = f"{message.alert}.{message.event}.{message.officer}.{message.at:.6f}"
         case DeadLetter():
             return f"{ROOT}.deadletter.{message.stage}", f"dead.{message.stage}.{message.message_id}"
-    raise TypeError(f"{type(message).__name__} is not published")
+        case _:
+            raise TypeError(f"{type(message).__name__} is not published")
+    kind = "seed" if isinstance(message, Alert) and message.seed else message.kind()
+    return ".".join((ROOT, kind, *tokens)), f"{message.kind()}.{message_id}"
 
 
 def token(text: str) -> str:
