@@ -11,6 +11,7 @@ import structlog
 from libs.assets import AssetStore
 from libs.bus import connect
 from libs.settings import NatsSettings
+from tests.crew import Crew
 from tests.nats_server import NatsServer
 
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
@@ -78,6 +79,12 @@ class Clock:
 @pytest.fixture
 def clock():
     return Clock()
+
+
+@pytest.fixture
+def crew(tmp_path):
+    """Officers, one a role, their roster, and the key of govern."""
+    return Crew(tmp_path / "crew")
 
 
 @pytest.fixture(autouse=True)
