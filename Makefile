@@ -10,7 +10,7 @@ INSTALLED_DEV := $(VENV)/installed-dev
 DEMO_ARGS ?=
 TEST_ARGS ?=
 
-.PHONY: help demo test lint types layers fix clean
+.PHONY: help demo test rules lint types layers fix clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -21,6 +21,9 @@ demo: $(INSTALLED)  ## three recorded cameras through the whole pipeline, with a
 
 test: $(INSTALLED_DEV) lint types layers  ## lint, types, layers, and every test
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+rules: $(INSTALLED_DEV)  ## takes each rule of governance out, and sees its tests fail
+	$(BIN)/python -m tests.repo.rules --break
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
