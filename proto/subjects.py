@@ -64,15 +64,17 @@ class Bucket:
     name: str
     storage: Literal["memory", "file"]
     ttl_s: float = 0
+    erasable: bool = False
+    """Whether what is replaced or erased is overwritten in the server's files at once. NATS alone leaves it there."""
 
 
 CAMERAS = Bucket("cameras", "file")
 DEPLOYMENTS = Bucket("deployments", "file")
 WARRANTS = Bucket("warrants", "file")
 WATCHLISTS = Bucket("watchlists", "file")
-ENTRIES = Bucket("entries", "file")
-NAMES = Bucket("names", "file")
-CASE_RECORDS = Bucket("cases", "file")
+ENTRIES = Bucket("entries", "file", erasable=True)
+NAMES = Bucket("names", "file", erasable=True)
+CASE_RECORDS = Bucket("cases", "file", erasable=True)
 PASSAGES = Bucket("passages", "file")
 FACES = Bucket("faces", "file")
 SEARCHES = Bucket("searches", "file")

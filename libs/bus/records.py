@@ -9,10 +9,11 @@ from typing import Generic, TypeVar
 
 import nats.errors
 import nats.js.errors
-from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
+from nats.js.kv import KV_DEL, KV_OP, KV_PURGE, KeyValue
 
 from libs.bus.connection import Bus
 from libs.bus.desk import dead_letter
+from libs.bus.erasing import overwrite
 from libs.bus.streams import RETRY_S, as_transient
 from libs.errors import TransientError
 from libs.waiting import end, unless
@@ -57,7 +58,9 @@ class Records(Generic[M]):
     async def put(self, key: str, record: M) -> int:
         """The revision of `record`, now under `key` whatever was there. Raises `TransientError`."""
         with as_transient(f"{self._bucket.name} could not be written"):
-            return await (await self._store()).put(key, codec.encode(record))
+            written = await (await self._store()).put(key, codec.encode(record))
+            await self._forget(key, written)
+            return written
 
     async def replace(self, key: str, record: M, revision: int) -> int:
         """The new revision of `record`, written only if `revision` (0: nothing) is what lies under `key`.
@@ -70,7 +73,9 @@ class Records(Generic[M]):
             with as_transient(f"{self._bucket.name} could not be written"):
                 store = await self._store()
                 data = codec.encode(record)
-                return await (store.update(key, data, last=revision) if revision else store.create(key, data))
+                written = await (store.update(key, data, last=revision) if revision else store.create(key, data))
+                await self._forget(key, written)
+                return written
         except TransientError as error:
             if isinstance(error.__cause__, nats.js.errors.KeyWrongLastSequenceError):
                 raise Conflict(key) from None
@@ -83,14 +88,41 @@ class Records(Generic[M]):
             Conflict: something else lies there, or nothing any more.
             TransientError: the server is away.
         """
+        if self._bucket.erasable and revision is None:
+            await self.erase(key)
+            return
         try:
             with as_transient(f"{self._bucket.name} could not be written"):
                 store = await self._store()
                 await (store.purge(key) if revision is None else store.delete(key, last=revision))
+                await self._forget(key, revision + 1 if revision else 0)
         except TransientError as error:
             if getattr(error.__cause__, "err_code", None) in OTHER_REVISION:
                 raise Conflict(key) from None
             raise
+
+    async def erase(self, key: str) -> None:
+        """Removes the record under `key`, if there is one, and overwrites it in the server's files, older ones too.
+
+        Cut short it has done nothing or less than all, and is to be done again. Mirrors hear of it.
+
+        Raises:
+            ValueError: the bucket is not an erasable one.
+            TransientError: the server is away.
+        """
+        if not self._bucket.erasable:
+            raise ValueError(f"what is deleted from {self._bucket.name} stays in the server's files for a while")
+        with as_transient(f"{self._bucket.name} could not be erased"):
+            marker = await self._bus.jetstream.publish(self._subject(key), headers={KV_OP: KV_DEL})
+            await self._forget(key, marker.seq)
+
+    async def _forget(self, key: str, before: int) -> None:
+        """Overwrites what lay under `key` before the revision `before`, in a bucket where that must not stay behind."""
+        if self._bucket.erasable:
+            await overwrite(self._bus.jetstream, f"KV_{self._bucket.name}", self._subject(key), before)
+
+    def _subject(self, key: str) -> str:
+        return f"$KV.{self._bucket.name}.{key}"
 
     async def _store(self) -> KeyValue:
         return await self._bus.jetstream.key_value(self._bucket.name)

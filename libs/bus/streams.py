@@ -24,6 +24,8 @@ from proto import subjects
 
 RETRY_S = 0.25
 """Pause between two tries at a server that is away: when it is back it is found within a quarter of a second."""
+HISTORY = 64
+"""Revisions that an erasable bucket keeps until they are overwritten: the most that the server allows."""
 OTHER_CONFIG = 10058
 """JetStream's code for "stream name already in use with a different configuration"."""
 
@@ -72,17 +74,41 @@ async def ensure(jetstream: JetStreamContext, replicas: int) -> None:
         for stream in subjects.STREAMS:
             await jetstream.add_stream(_stream_config(stream, replicas))
         for bucket in subjects.BUCKETS:
-            await jetstream.create_key_value(
-                KeyValueConfig(
-                    bucket=bucket.name,
-                    storage=StorageType(bucket.storage),
-                    ttl=bucket.ttl_s or None,
-                    replicas=replicas,
-                )
-            )
+            await _make_bucket(jetstream, bucket, replicas)
         for store in subjects.PORTRAIT_STORES:
             config = ObjectStoreConfig(bucket=store.name, ttl=store.ttl_s or None, replicas=replicas)
             await jetstream.create_object_store(store.name, config=config)
+
+
+async def _make_bucket(jetstream: JetStreamContext, bucket: subjects.Bucket, replicas: int) -> None:
+    if bucket.erasable:
+        await jetstream.add_stream(_erasable_config(bucket, replicas))
+        return
+    await jetstream.create_key_value(
+        KeyValueConfig(
+            bucket=bucket.name, storage=StorageType(bucket.storage), ttl=bucket.ttl_s or None, replicas=replicas
+        )
+    )
+
+
+def _erasable_config(bucket: subjects.Bucket, replicas: int) -> StreamConfig:
+    """A bucket as the client makes it (ADR-8), but one whose messages may be deleted, and are until then found.
+
+    What pushes a message out of a full history leaves its bytes in the file, so the history never fills.
+    """
+    return StreamConfig(
+        name=f"KV_{bucket.name}",
+        subjects=[f"$KV.{bucket.name}.>"],
+        storage=StorageType(bucket.storage),
+        max_age=bucket.ttl_s or None,
+        max_msgs_per_subject=HISTORY,
+        discard=DiscardPolicy.NEW,
+        duplicate_window=120,
+        num_replicas=replicas,
+        allow_direct=True,
+        allow_rollup_hdrs=True,
+        deny_delete=False,
+    )
 
 
 def _stream_config(stream: subjects.Stream, replicas: int) -> StreamConfig:

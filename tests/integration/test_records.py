@@ -8,7 +8,8 @@ from libs.bus import Conflict, Mirror, Records, connect
 from libs.errors import TransientError
 from libs.settings import NatsSettings
 from proto import codec, subjects
-from proto.records import CameraRecord, Warrant, TrackState
+from proto.governance import DeploymentRecord, NameRecord
+from proto.records import CameraRecord, TrackState
 from tests.examples import EXAMPLES, changed
 from tests.waiting import eventually, soon, until
 
@@ -17,7 +18,7 @@ KEY = "station-north"
 
 @pytest.fixture
 def deployments(bus):
-    return Records(bus, subjects.DEPLOYMENTS, Warrant)
+    return Records(bus, subjects.DEPLOYMENTS, DeploymentRecord)
 
 
 def deployment(version):
@@ -86,7 +87,7 @@ async def test_a_record_of_garbage_is_refused_without_being_quoted(bus, deployme
 
 async def test_records_say_when_the_server_is_away(nats_server, log):
     async with connect(NatsSettings(url=nats_server.url, ask_timeout_s=0.2), "tests", log) as bus:
-        records = Records(bus, subjects.DEPLOYMENTS, Warrant)
+        records = Records(bus, subjects.DEPLOYMENTS, DeploymentRecord)
         nats_server.kill()
         for attempt in (
             records.get(KEY),
@@ -99,31 +100,130 @@ async def test_records_say_when_the_server_is_away(nats_server, log):
                 await attempt
 
 
+# -- erasing
+
+SECRET = "Rumpelstilzchen von und zu Hohenfels"
+
+
+@pytest.fixture
+def names(bus):
+    return Records(bus, subjects.NAMES, NameRecord)
+
+
+def name(number):
+    return NameRecord(name=f"{SECRET} {number:04}")
+
+
+def found_on_disk(nats_server, text=SECRET):
+    """The files of the killed server that hold the text."""
+    nats_server.kill()
+    files = [path for path in nats_server.store.rglob("*") if path.is_file()]
+    assert files
+    return [path for path in files if text.encode() in path.read_bytes()]
+
+
+async def test_an_erased_record_is_gone_and_may_come_anew(names):
+    await names.put("wanted.S-1", name(1))
+    await names.erase("wanted.S-1")
+    assert await names.get("wanted.S-1") is None
+    revision = await names.replace("wanted.S-1", name(2), revision=0)
+    assert await names.get("wanted.S-1") == (name(2), revision)
+
+
+async def test_a_record_that_is_not_erased_is_found_on_the_disk(names, nats_server):
+    await names.put("wanted.S-1", name(1))
+    assert found_on_disk(nats_server)
+
+
+async def test_an_erased_record_is_on_the_disk_no_longer(names, nats_server):
+    for number in range(20):
+        await names.put(f"wanted.S-{number}", name(number))
+    for number in range(20):
+        await names.erase(f"wanted.S-{number}")
+    assert found_on_disk(nats_server) == []
+
+
+async def test_no_earlier_revision_of_a_record_is_on_the_disk(names, nats_server):
+    revision = await names.put("wanted.S-1", name(1))
+    revision = await names.replace("wanted.S-1", name(2), revision)
+    for number in range(3, 100):
+        await names.put("wanted.S-1", name(number))
+    await names.put("wanted.S-1", NameRecord(name="another"))
+    assert found_on_disk(nats_server) == []
+
+
+@pytest.mark.parametrize("by_revision", [True, False])
+async def test_a_deleted_record_of_an_erasable_bucket_is_on_the_disk_no_longer(names, nats_server, by_revision):
+    revision = await names.put("wanted.S-1", name(1))
+    await names.delete("wanted.S-1", revision if by_revision else None)
+    assert await names.get("wanted.S-1") is None
+    assert found_on_disk(nats_server) == []
+
+
+async def test_what_a_crash_left_of_earlier_revisions_goes_with_the_next_write(bus, names, nats_server):
+    store = await bus.jetstream.key_value("names")
+    await store.put("wanted.S-1", codec.encode(name(1)))  # a writer that died before it could clear up
+    await store.put("wanted.S-1", codec.encode(name(2)))
+    await names.put("wanted.S-1", NameRecord(name="another"))
+    assert found_on_disk(nats_server) == []
+
+
+async def test_erasing_again_or_what_was_never_there_does_nothing(names):
+    await names.put("wanted.S-1", name(1))
+    for key in ("wanted.S-1", "wanted.S-1", "wanted.S-2"):
+        await names.erase(key)
+        assert await names.get(key) is None
+
+
+async def test_a_neighbour_is_not_erased(names):
+    await names.put("wanted.S-1", name(1))
+    await names.put("wanted.S-10", name(10))
+    await names.erase("wanted.S-1")
+    assert (await names.get("wanted.S-10"))[0] == name(10)
+
+
+async def test_a_mirror_hears_of_an_erasure(bus, names):
+    await names.put("wanted.S-1", name(1))
+    async with Mirror.open(bus, subjects.NAMES, NameRecord) as mirror:
+        assert mirror.get("wanted.S-1") == name(1)
+        await names.erase("wanted.S-1")
+
+        async def is_gone():
+            return mirror.get("wanted.S-1") is None
+
+        await until(is_gone)
+
+
+async def test_a_bucket_that_cannot_overwrite_does_not_pretend_to(deployments):
+    with pytest.raises(ValueError, match="stays in the server's files"):
+        await deployments.erase(KEY)
+
+
 # -- mirrors
 
 
 async def test_a_mirror_holds_what_was_there_before_it_opened(bus, deployments):
     for number in range(1, 6):
         await deployments.put(f"d{number}", deployment(number))
-    async with Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as mirror:
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
         assert {key: record.record_version for key, record in mirror.all().items()} == {
             f"d{number}": number for number in range(1, 6)
         }
 
 
 async def test_a_mirror_of_an_empty_bucket_opens_empty(bus):
-    async with Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as mirror:
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
         assert mirror.all() == {}
 
 
 async def test_a_mirror_of_more_records_than_its_queue_holds_opens_whole(bus, deployments):
     await asyncio.gather(*(deployments.put(f"d{number}", deployment(1)) for number in range(400)))
-    async with Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as mirror:
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
         assert len(mirror.all()) == 400
 
 
 async def test_a_mirror_follows_changes_and_deletions(bus, deployments):
-    async with Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as mirror:
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
 
         async def shows(version):
             known = mirror.get(KEY)
@@ -138,7 +238,7 @@ async def test_a_mirror_follows_changes_and_deletions(bus, deployments):
 
 
 async def test_a_change_between_two_looks_is_not_missed(bus, deployments):
-    async with Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as mirror:
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
         await soon(mirror.changed())  # the filling itself
         await deployments.put(KEY, deployment(1))
         await until(lambda: knows(mirror, KEY))
@@ -159,7 +259,7 @@ async def test_a_record_the_mirror_has_not_heard_of_is_looked_up(bus, deployment
 
 
 async def test_a_garbage_record_is_passed_over_dead_lettered_and_does_not_stop_the_mirror(bus, deployments):
-    async with Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as mirror:
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
         await deployments.put("good", deployment(1))
         await store_garbage(bus, "bad", b"\xc1 do not quote me")
         await deployments.put("good", deployment(2))
@@ -177,7 +277,7 @@ async def test_a_garbage_record_is_passed_over_dead_lettered_and_does_not_stop_t
 
 async def test_garbage_over_a_good_record_takes_it_away(bus, deployments):
     await deployments.put(KEY, deployment(1))
-    async with Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as mirror:
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
 
         async def is_gone():
             return mirror.get(KEY) is None
@@ -192,7 +292,7 @@ async def test_mirrors_go_on_when_the_server_was_killed_and_started_again(bus, n
     await deployments.put(KEY, deployment(1))
     await tracks.put("a-track", EXAMPLES["track_state"])
     async with (
-        Mirror.open(bus, subjects.DEPLOYMENTS, Warrant) as on_disk,
+        Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as on_disk,
         Mirror.open(bus, subjects.TRACKS, TrackState) as in_memory,
     ):
         assert in_memory.get("a-track") is not None
@@ -212,5 +312,5 @@ async def test_a_mirror_cannot_open_while_the_server_is_away_and_can_be_given_up
     async with connect(NatsSettings(url=nats_server.url, ask_timeout_s=0.2), "tests", log) as bus:
         nats_server.kill()
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.8), Mirror.open(bus, subjects.DEPLOYMENTS, Warrant):
+            async with asyncio.timeout(0.8), Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord):
                 pytest.fail("opened on no server")

@@ -1,0 +1,47 @@
+"""Deletion that leaves nothing behind: messages overwritten in the server's files.
+
+A purge, a full history and an age only take messages off the server's index: their bytes stay in the file until it is
+rewritten, which may be never. Deleting a message by its sequence overwrites it at once (JetStream's secure erase).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import nats.js.errors
+from nats.js.client import JetStreamContext
+
+NO_SUCH_MESSAGE = 10037
+DELETE_FAILED = 10057
+"""JetStream's codes; somebody else may have deleted the message a moment ago."""
+
+
+async def overwrite(jetstream: JetStreamContext, stream: str, subject: str, before: int) -> int:
+    """How many messages on `subject` (which may hold wildcards) with sequences under `before` were overwritten."""
+    count, start = 0, 1
+    with suppress(nats.js.errors.NotFoundError):
+        while True:
+            found = await jetstream.get_msg(stream, start, subject, next=True)
+            if found.seq is None or found.seq >= before:
+                break
+            count += await _overwrite_one(jetstream, stream, found.seq)
+            start = found.seq + 1
+    return count
+
+
+async def _overwrite_one(jetstream: JetStreamContext, stream: str, sequence: int) -> bool:
+    """Whether the message was there and is overwritten now."""
+    try:
+        return await jetstream.delete_msg(stream, sequence)
+    except nats.js.errors.APIError as error:
+        if error.err_code in (NO_SUCH_MESSAGE, DELETE_FAILED) and await _is_gone(jetstream, stream, sequence):
+            return False
+        raise
+
+
+async def _is_gone(jetstream: JetStreamContext, stream: str, sequence: int) -> bool:
+    try:
+        await jetstream.get_msg(stream, sequence)
+    except nats.js.errors.NotFoundError:
+        return True
+    return False
