@@ -319,6 +319,10 @@ class Decision(Value):
     verdict: Verdict
     reason: Text
     at: float
+    """By the clock of `govern`."""
+    origin: Line = ""
+    act: str = ""
+    """SHA-256 of the sealed act, as in `Deed`."""
 
 
 class Outcome(Value):
@@ -328,6 +332,8 @@ class Outcome(Value):
     engagement: Engagement
     reason: Text
     at: float
+    origin: Line = ""
+    act: str = ""
 
 
 class Case(Message):
@@ -339,10 +345,12 @@ class Case(Message):
     camera: Name
     watch_list: ListName
     subject: SubjectId
-    response: Response
+    response: Response | Literal[""] = ""
+    """Of the list; empty until as many people as needed have confirmed, so that nothing suggests it before."""
     score: float
     threshold: float
     searched: int
+    template_version: str = ""
     captured_at: float
     raised_at: float
     seed: bool = False
@@ -356,6 +364,8 @@ class Case(Message):
     """Of the portrait that people saw, which is not kept as long as this."""
     deleted_at: float = 0.0
     """When the alert and its portrait were deleted."""
+    told: tuple[str, ...] = ()
+    """Ids of what happened to it that is in the audit and published: what is missing here is made up for."""
 
 
 class Passage(Message):

@@ -51,6 +51,8 @@ class SampleScores(Message):
 
     sample: int
     scores: dict[SubjectId, float]
+    seed_scores: dict[SubjectId, float] = Field(default_factory=dict)
+    """Of subjects on lists of people who walk past on purpose; kept apart, so that neither kind touches the other."""
 
 
 class Raised(Message):
@@ -61,6 +63,7 @@ class Raised(Message):
     watch_list: ListName
     score: float
     sample: int
+    seed: bool = False
 
 
 class TrackState(Message):

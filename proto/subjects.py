@@ -50,8 +50,13 @@ LONGEST_S = 31 * 24 * 3600.0
 ALERTS = Stream("ALERTS", (f"{ROOT}.alert.*.*",), "file", "limits", LONGEST_S, duplicate_window_s=600)
 SEEDS = Stream("SEEDS", (f"{ROOT}.seed.*.*",), "file", "limits", LONGEST_S, duplicate_window_s=600)
 """Alerts for people who walk past on purpose: counted, and never shown to operators as real."""
-INTERVENTIONS = Stream("INTERVENTIONS", (f"{ROOT}.intervention.*.*",), "file", "limits", LONGEST_S)
-ADJUDICATIONS = Stream("ADJUDICATIONS", (f"{ROOT}.adjudication.*.*",), "file", "limits", LONGEST_S)
+INTERVENTIONS = Stream(
+    "INTERVENTIONS", (f"{ROOT}.intervention.*.*",), "file", "limits", LONGEST_S, duplicate_window_s=LONGEST_S
+)
+"""One that is made up for after a crash, however late, is a copy that the stream drops: it is never said twice."""
+ADJUDICATIONS = Stream(
+    "ADJUDICATIONS", (f"{ROOT}.adjudication.*.*",), "file", "limits", LONGEST_S, duplicate_window_s=LONGEST_S
+)
 AUDIT = Stream("AUDIT", (f"{ROOT}.audit.>",), "file", "limits", 0, append_only=True)
 DEADLETTERS = Stream("DEADLETTERS", (f"{ROOT}.deadletter.*",), "file", "limits", 14 * 24 * 3600)
 STREAMS = (SAMPLES, PROBES, CANDIDATES, ALERTS, SEEDS, INTERVENTIONS, ADJUDICATIONS, AUDIT, DEADLETTERS)
