@@ -234,6 +234,15 @@ class WatchListForm(Value):
     """Whether it is of people who walk past on purpose, to measure TPIR."""
 
 
+class OwedEntry(Value):
+    """An act that the audit does not hold yet: what `match` must still tell `govern`."""
+
+    record_version: int
+    event: Event
+    deed: Deed
+    details: Details = Field(default_factory=dict)
+
+
 class WatchListRecord(Message):
     """A watch list and how far it is, bucket `watchlists`. Written by `match` alone, by compare-and-set."""
 
@@ -241,7 +250,7 @@ class WatchListRecord(Message):
     record_version: int = Field(ge=1)
     state: Literal["ready", "importing", "destroying", "destroyed"]
     deeds: tuple[Deed, ...]
-    """Every act but single enrolments, the newest last; not more than the last 64."""
+    """Every act, the newest last, an import counting as one; not more than the last 64."""
     created_at: float
     built_at: float = 0.0
     """When its last import was completed; 0 before."""
@@ -253,6 +262,8 @@ class WatchListRecord(Message):
     inputs_sha256: str = ""
     """SHA-256 over the sorted hashes of its image files: which images it was built from."""
     destroyed_at: float = 0.0
+    owed: tuple[OwedEntry, ...] = ()
+    """Acts that are done and not in the audit yet."""
 
     @property
     def id(self) -> str:
@@ -289,10 +300,15 @@ class EnrolledImage(Value):
     """One reference of an entry: the hash of its image file, never the image."""
 
     reference: str
+    """Its name within the entry; empty once it is gone, for it may be the name of a file that names a person."""
     sha256: Sha256
     quality: float
     enrolled_at: float
     import_id: str = ""
+    source: Line = ""
+    image_date: Line = ""
+    lawful_basis: Line = ""
+    """Where this image comes from, of which day it is, and on which basis it is held; empty once it is gone."""
 
 
 class EntryRecord(Message):

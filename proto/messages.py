@@ -195,7 +195,12 @@ class EnrolReply(Message):
     subject: SubjectId
     reference: str
     enrolled: bool
+    already: bool = False
+    """Whether the very same image was enrolled before: nothing was changed."""
     reason: str = ""
+    """Why it was not enrolled; or, where it was, what of the request was not taken."""
+    remedy: str = ""
+    """What a person can do about the reason."""
     component: str = ""
     """What was measured, for example `inter_eye_distance_px`."""
     measured: float | None = None
