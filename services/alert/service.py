@@ -1,5 +1,8 @@
 """Fuses the candidates of a track and raises one alert a subject, camera and window.
 
+It is the last of the three locks: whatever is searched, nothing is raised unless a warrant of `govern` covers the
+camera now, by this program's own clock. An alert for a seed goes where seeds go, and never to operators.
+
 All state lies in the key-value store, so any replica can take any message and a killed one loses nothing: a track's
 scores in `tracks`, the recent alerts for a subject at a camera in `cooldowns`, both written by compare-and-set before
 the alert is published. A message that comes a second time finds what it did the first time and says it again, and
@@ -8,7 +11,6 @@ the stream drops the copy by its id.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -23,10 +25,12 @@ from libs.service import Host
 from libs.settings import TrustSettings, load
 from libs.warrants import open_warrants
 from proto import subjects
-from proto.messages import Alert, Candidate, Candidates, Message
 from proto.governance import Warrant
-from proto.records import Raised, RecentAlert, RecentAlerts, SampleScores, TrackState
+from proto.messages import Alert, Candidates, Message
+from proto.records import Raised, RecentAlert, RecentAlerts, TrackState
 from services.alert.fusion import fuse
+from services.alert.raising import alert_id, alert_message, cooldown_key
+from services.alert.seeds import by_kind, scores_by_kind
 from services.alert.settings import AlertSettings
 
 M = TypeVar("M", bound=Message)
@@ -87,8 +91,8 @@ class Alerter:
             PermanentError: no deployment that is armed now covers the camera.
             TransientError: an earlier sample of the track is still on its way, or another is being handled.
         """
-        deployment = await self._memory.deployments.find(subjects.key(seen.deployment))
-        if deployment is None or not deployment.covers(seen.camera, self._clock()):
+        warrant = await self._memory.deployments.find(subjects.key(seen.deployment))
+        if warrant is None or not warrant.covers(seen.camera, self._clock()):
             raise PermanentError(f"no armed deployment {seen.deployment} covers camera {seen.camera}")
         key = subjects.key(seen.deployment, seen.camera, seen.track)
         found = await self._memory.tracks.get(key)
@@ -96,13 +100,15 @@ class Alerter:
         state, revision = found or (empty, 0)
         if not state.has(seen.sample):
             self._wait_for_earlier(seen, state)
-            state = await self._judge(seen, state.with_sample(_scores(seen)), deployment)
+            scores = scores_by_kind(seen, warrant.seed_lists)
+            state = await self._judge(seen, state.with_sample(scores), warrant)
             try:
                 await self._memory.tracks.replace(key, state, revision)
             except Conflict:
                 raise TransientError("another sample of the track came first", CONFLICT_DELAY_S) from None
             self._first_seen.pop(seen.id, None)
-        return [self._alert(seen, state, raised, deployment) for raised in state.raised_by(seen.sample)]
+        raised_now = state.raised_by(seen.sample)
+        return [alert_message(seen, state, raised, warrant, self._clock()) for raised in raised_now]
 
     def _wait_for_earlier(self, seen: Candidates, state: TrackState) -> None:
         """Keeps the samples of a track in order, as long as that is worth waiting for.
@@ -124,15 +130,15 @@ class Alerter:
                 break
             del self._first_seen[sample]
 
-    async def _judge(self, seen: Candidates, state: TrackState, deployment: Warrant) -> TrackState:
+    async def _judge(self, seen: Candidates, state: TrackState, warrant: Warrant) -> TrackState:
         """`state` with the alerts that its scores now call for."""
-        for candidate in seen.candidates:
-            known = {raised.subject for raised in state.raised}
-            score = fuse(state.samples, candidate.subject, deployment.floor)
-            if candidate.subject in known or score < deployment.threshold:
+        for candidate, seed, samples in by_kind(seen, state, warrant.seed_lists):
+            known = {(raised.subject, raised.seed) for raised in state.raised}
+            score = fuse(samples, candidate.subject, warrant.floor)
+            if (candidate.subject, seed) in known or score < warrant.threshold:
                 continue
-            alert = _alert_id(seen, candidate.subject)
-            if await self._may_raise(seen, candidate, alert, deployment):
+            alert = alert_id(seen, candidate.subject, seed)
+            if await self._may_raise(seen, candidate.subject, seed, warrant):
                 await self._memory.portraits.put(subjects.alert_portrait(alert), seen.portrait)
                 raised = Raised(
                     alert=alert,
@@ -140,66 +146,28 @@ class Alerter:
                     watch_list=candidate.watch_list,
                     score=score,
                     sample=seen.sample,
+                    seed=seed,
                 )
                 state = state.model_copy(update={"raised": (*state.raised, raised)})
         return state
 
-    async def _may_raise(
-        self, seen: Candidates, candidate: Candidate, alert: str, deployment: Warrant
-    ) -> bool:
+    async def _may_raise(self, seen: Candidates, subject: str, seed: bool, warrant: Warrant) -> bool:
         """Whether no other alert stands for the subject at the camera within the cool-down; if so, takes the place."""
-        key = subjects.key(seen.deployment, seen.camera, candidate.subject)
+        key = cooldown_key(seen, subject, seed)
         found = await self._memory.cooldowns.get(key)
         recent, revision = found or (RecentAlerts(alerts=()), 0)
-        this = RecentAlert(alert=alert, captured_at=seen.captured_at)
+        this = RecentAlert(alert=alert_id(seen, subject, seed), captured_at=seen.captured_at)
         if recent.has(this):
             return True
-        if recent.forbid(this, deployment.cooldown_s):
-            metrics.ALERTS.labels(seen.deployment, "withheld").inc()
+        if recent.forbid(this, warrant.cooldown_s):
+            metrics.ALERTS.labels(seen.deployment, "seed_withheld" if seed else "withheld").inc()
             return False
         try:
             await self._memory.cooldowns.replace(key, recent.with_alert(this), revision)
         except Conflict:
             raise TransientError("another alert for the subject came first", CONFLICT_DELAY_S) from None
-        metrics.ALERTS.labels(seen.deployment, "raised").inc()
+        metrics.ALERTS.labels(seen.deployment, "seed_raised" if seed else "raised").inc()
         return True
-
-    def _alert(self, seen: Candidates, state: TrackState, raised: Raised, deployment: Warrant) -> Alert:
-        return Alert(
-            id=raised.alert,
-            deployment=seen.deployment,
-            record_version=deployment.record_version,
-            camera=seen.camera,
-            track=seen.track,
-            watch_list=raised.watch_list,
-            subject=raised.subject,
-            score=raised.score,
-            threshold=deployment.threshold,
-            searched=seen.searched,
-            samples=[scores.sample for scores in state.samples].index(raised.sample) + 1,
-            template_version=seen.template_version,
-            captured_at=seen.captured_at,
-            source_time_s=seen.source_time_s,
-            raised_at=self._clock(),
-            frame=seen.frame,
-            box=seen.box,
-            quality=seen.quality,
-            portrait=subjects.alert_portrait(raised.alert),
-            reference_portrait=subjects.reference_portrait(raised.watch_list, raised.subject),
-        )
-
-
-def _scores(seen: Candidates) -> SampleScores:
-    """The scores of a sample by subject; of a subject on two lists the better one."""
-    best: dict[str, float] = {}
-    for candidate in seen.candidates:
-        best[candidate.subject] = max(candidate.score, best.get(candidate.subject, -1.0))
-    return SampleScores(sample=seen.sample, scores=best)
-
-
-def _alert_id(seen: Candidates, subject: str) -> str:
-    """The same id however often the same track raises an alert for the same subject."""
-    return hashlib.sha256(f"{seen.deployment}|{seen.camera}|{seen.track}|{subject}".encode()).hexdigest()[:24]
 
 
 @asynccontextmanager

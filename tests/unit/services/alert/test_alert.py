@@ -1,6 +1,7 @@
 """The handler of candidate lists: one alert a subject, camera and window, in whatever order it hears of them."""
 
 import asyncio
+import hashlib
 
 import pytest
 
@@ -12,7 +13,7 @@ from services.alert.settings import AlertSettings
 from tests.examples import changed
 from tests.fakes import Deployments, Portraits, Shelf
 
-DEPLOYMENT = changed("deployment_record")  # threshold 0.5, floor 0.25, cool-down 30 s, cameras gate-1 and gate-2
+DEPLOYMENT = changed("warrant")  # threshold 0.5, floor 0.25, cool-down 30 s, cameras gate-1 and gate-2
 HOLD_S = AlertSettings().hold_s
 
 
@@ -51,8 +52,17 @@ async def test_a_score_at_the_threshold_raises_an_alert_that_says_all_there_is_t
     assert (alert.score, alert.threshold, alert.searched, alert.samples) == (0.5, 0.5, 10_000, 1)
     assert (alert.camera, alert.track, alert.captured_at, alert.raised_at) == ("gate-1", "t1", 1000.0, clock.now)
     assert alert.record_version == DEPLOYMENT.record_version
+    assert alert.template_version == "sface-2021dec"
     assert memory.portraits.kept[alert.portrait] == seen().portrait
+    assert alert.portrait_sha256 == hashlib.sha256(seen().portrait).hexdigest()
     assert alert.reference_portrait == subjects.reference_portrait("wanted", "S-1")
+    assert not alert.seed
+
+
+async def test_an_alert_says_when_it_is_deleted_and_bears_the_stamp_of_its_deployment(alerter, memory, clock):
+    memory.deployments.known["station-north"] = changed("warrant", alerts_kept_s=3600.0, stamp="EVALUATION")
+    (alert,) = await alerter.consider(seen())
+    assert (alert.expires_at, alert.stamp) == (clock.now + 3600, "EVALUATION")
 
 
 async def test_a_score_under_the_threshold_raises_nothing_and_keeps_no_portrait(alerter, memory):
@@ -165,7 +175,7 @@ async def test_a_file_that_is_played_again_from_its_start_alerts_nobody_twice(al
     ids=["camera", "subject", "deployment"],
 )
 async def test_the_cool_down_leaves_alone_another(alerter, memory, other):
-    memory.deployments.known["station-south"] = changed("deployment_record", deployment="station-south")
+    memory.deployments.known["station-south"] = changed("warrant", deployment="station-south")
     await alerter.consider(seen("t1"))
     assert len(await alerter.consider(seen("t2", **other))) == 1
 
@@ -173,6 +183,85 @@ async def test_the_cool_down_leaves_alone_another(alerter, memory, other):
 async def test_subjects_whose_numbers_look_like_keys_do_not_share_a_cool_down(alerter):
     sightings = [seen(f"t{n}", scores=[(subject, 0.6)]) for n, subject in enumerate(["S.1", "S 1", "*", ">", "S_1"])]
     assert len(await subjects_alerted(alerter, *sightings)) == 5
+
+
+# -- seeds
+
+
+@pytest.fixture
+def blue(memory):
+    """The list `blue` is of people who walk past on purpose."""
+    memory.deployments.known["station-north"] = changed("warrant", seed_lists=("blue",))
+
+
+def seeds_seen(track="t1", at=1000.0, scores=(("blue", "S-1", 0.6),), **fields):
+    listed = tuple(Candidate(watch_list=name, subject=subject, score=score) for name, subject, score in scores)
+    return seen(track, at=at, **fields).model_copy(update={"candidates": listed})
+
+
+@pytest.mark.usefixtures("blue")
+async def test_a_seed_raises_an_alert_that_never_goes_where_operators_look(alerter):
+    (alert,) = await alerter.consider(seeds_seen())
+    assert alert.seed
+    assert (alert.subject, alert.watch_list, alert.score) == ("S-1", "blue", 0.6)
+    assert subjects.address(alert)[0] == "watchline.v1.seed.station-north.gate-1"
+
+
+@pytest.mark.usefixtures("blue")
+async def test_a_seed_comes_under_the_same_threshold(alerter):
+    assert await alerter.consider(seeds_seen(scores=[("blue", "S-1", 0.49)])) == []
+
+
+@pytest.mark.usefixtures("blue")
+async def test_an_alert_for_a_seed_leaves_a_real_one_for_the_same_subject_its_place(alerter):
+    (as_seed,) = await alerter.consider(seeds_seen("t1"))
+    (as_real,) = await alerter.consider(seen("t2", at=1001.0))
+    assert [as_seed.seed, as_real.seed] == [True, False]
+
+
+@pytest.mark.usefixtures("blue")
+async def test_a_real_alert_leaves_one_for_a_seed_of_the_same_number_its_place(alerter):
+    (as_real,) = await alerter.consider(seen("t1"))
+    (as_seed,) = await alerter.consider(seeds_seen("t2", at=1001.0))
+    assert [as_real.seed, as_seed.seed] == [False, True]
+
+
+@pytest.mark.usefixtures("blue")
+async def test_a_second_track_of_a_seed_within_the_cool_down_raises_nothing(alerter):
+    assert await subjects_alerted(alerter, seeds_seen("t1"), seeds_seen("t2", at=1001.0)) == ["S-1"]
+
+
+@pytest.mark.usefixtures("blue")
+@pytest.mark.parametrize("order", [1, -1], ids=["real first", "seed first"])
+async def test_a_subject_who_is_on_both_kinds_of_list_is_treated_as_real(alerter, order):
+    both = [("wanted", "S-1", 0.6), ("blue", "S-1", 0.9)][::order]
+    (alert,) = await alerter.consider(seeds_seen(scores=both))
+    assert (alert.seed, alert.watch_list, alert.score) == (False, "wanted", 0.6)
+
+
+@pytest.mark.usefixtures("blue")
+async def test_who_resembled_a_real_list_before_is_no_seed_later_in_the_track(alerter):
+    await alerter.consider(seen(sample=1, scores=[("S-1", 0.3)]))
+    assert await alerter.consider(seeds_seen(sample=2, scores=[("blue", "S-1", 0.9)])) == []
+
+
+@pytest.mark.usefixtures("blue")
+async def test_a_track_that_was_taken_for_a_seed_still_raises_the_real_alert(alerter):
+    (first,) = await alerter.consider(seeds_seen(sample=1))
+    (second,) = await alerter.consider(seen(sample=2, scores=[("S-1", 0.8)]))
+    assert [first.seed, second.seed] == [True, False]
+    assert first.id != second.id
+
+
+@pytest.mark.usefixtures("blue")
+async def test_scores_of_a_seed_list_never_lift_a_real_subject_over_the_threshold(alerter):
+    both = [("blue", "S-1", 0.9), ("wanted", "S-1", 0.45)]
+    assert await alerter.consider(seeds_seen(scores=both)) == []
+
+
+@pytest.mark.usefixtures("blue")
+async def test_an_alert_for_a_seed_that_comes_again_is_the_same(alerter, another):
+    assert await alerter.consider(seeds_seen()) == await another.consider(seeds_seen())
 
 
 # -- the same message again
@@ -297,12 +386,13 @@ async def test_of_two_tracks_of_a_subject_at_once_one_raises_the_alert(alerter, 
     "record",
     [
         None,
-        changed("deployment_record", state="ended"),
-        changed("deployment_record", starts_at=1_700_000_001.0),
-        changed("deployment_record", ends_at=1_700_000_000.0),
-        changed("deployment_record", cameras=("gate-2",)),
+        changed("warrant", state="ended"),
+        changed("warrant", state="suspended"),
+        changed("warrant", starts_at=1_700_000_001.0),
+        changed("warrant", ends_at=1_700_000_000.0),
+        changed("warrant", cameras=("gate-2",)),
     ],
-    ids=["unknown", "ended", "not begun", "over", "without the camera"],
+    ids=["unknown", "ended", "suspended", "not begun", "over", "without the camera"],
 )
 async def test_nothing_is_raised_or_kept_for_a_deployment_that_is(memory, clock, record):
     memory.deployments.known = {"station-north": record} if record else {}
@@ -312,5 +402,5 @@ async def test_nothing_is_raised_or_kept_for_a_deployment_that_is(memory, clock,
 
 
 async def test_the_rule_of_the_record_in_force_applies(alerter, memory):
-    memory.deployments.known["station-north"] = changed("deployment_record", threshold=0.9, record_version=4)
+    memory.deployments.known["station-north"] = changed("warrant", threshold=0.9, record_version=4)
     assert await alerter.consider(seen(scores=[("S-1", 0.8)])) == []

@@ -2,15 +2,11 @@
 
 import pytest
 
-from proto.records import SampleScores
 from services.alert.fusion import fuse
 
 
 def samples(*scores):
-    return [
-        SampleScores(sample=number, scores={} if score is None else {"S-1": score})
-        for number, score in enumerate(scores, 1)
-    ]
+    return [{} if score is None else {"S-1": score} for score in scores]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""The alert itself: its id, its place in the cool-downs, and all that a person needs to decide about it."""
+
+from __future__ import annotations
+
+import hashlib
+
+from proto import subjects
+from proto.governance import Warrant
+from proto.messages import Alert, Candidates
+from proto.records import Raised, TrackState
+
+
+def alert_id(seen: Candidates, subject: str, seed: bool) -> str:
+    """The same id however often the same track raises an alert for the same subject; a seed's is another."""
+    parts = [seen.deployment, seen.camera, seen.track, subject, *(["seed"] if seed else [])]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]
+
+
+def cooldown_key(seen: Candidates, subject: str, seed: bool) -> str:
+    """Where the recent alerts for a subject at a camera are noted: those of seeds elsewhere."""
+    return subjects.key(*(["seed"] if seed else []), seen.deployment, seen.camera, subject)
+
+
+def alert_message(seen: Candidates, state: TrackState, raised: Raised, warrant: Warrant, now: float) -> Alert:
+    """The alert that a sample tipped: which record, list, score, threshold and N it rests on, and until when."""
+    return Alert(
+        id=raised.alert,
+        deployment=seen.deployment,
+        record_version=warrant.record_version,
+        camera=seen.camera,
+        track=seen.track,
+        watch_list=raised.watch_list,
+        subject=raised.subject,
+        score=raised.score,
+        threshold=warrant.threshold,
+        searched=seen.searched,
+        samples=[scores.sample for scores in state.samples].index(raised.sample) + 1,
+        template_version=seen.template_version,
+        captured_at=seen.captured_at,
+        source_time_s=seen.source_time_s,
+        raised_at=now,
+        frame=seen.frame,
+        box=seen.box,
+        quality=seen.quality,
+        portrait=subjects.alert_portrait(raised.alert),
+        reference_portrait=subjects.reference_portrait(raised.watch_list, raised.subject),
+        portrait_sha256=hashlib.sha256(seen.portrait).hexdigest(),
+        seed=raised.seed,
+        stamp=warrant.stamp,
+        expires_at=now + warrant.alerts_kept_s,
+    )
