@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import asdict
 
 from libs.log import describe_bug
 from libs.waiting import end
-from proto.governance import Warrant
+from proto.governance import FaceCount, Warrant
 from proto.records import CameraRecord, CameraStatus
 from services.ingest.reader import Reader, ReaderOptions
 from services.ingest.reading import Reading, Tally, Tools
 from services.ingest.source import Source, SourceError
-from services.ingest.sources import SourceOptions, open_source
+from services.ingest.sources import SourceOptions, is_live_by_scheme, open_source
 
 RETRY_FIRST_S = 0.5
 """The pause before a camera that died is tried the first time; it doubles from there."""
@@ -28,6 +27,13 @@ class Disarmed(Exception):  # noqa: N818  not an error: the window is over
     """The deployment is not armed any more."""
 
 
+class LiveSourceRefusedError(SourceError):
+    """A source that is live, in a deployment that may read recordings alone. Trying again cannot help."""
+
+    def __init__(self) -> None:
+        super().__init__("the source is live", "this deployment may read recordings alone: name a file or a folder")
+
+
 class CameraActor:
     """One camera of one deployment. `run` it once.
 
@@ -36,21 +42,22 @@ class CameraActor:
         live: whether its source can be left and joined again without being read twice; unknown is no.
     """
 
-    def __init__(self, record: CameraRecord, deployment: Warrant, tools: Tools) -> None:
+    def __init__(self, record: CameraRecord, warrant: Warrant, tools: Tools) -> None:
         self._record = record
-        self._deployment = deployment
+        self._warrant = warrant
         self._tools = tools
         self._tally = self._new_tally()
         self._has_run = False
+        self._opened = False
         self.live = False
-        self.status = CameraStatus(deployment=deployment.deployment, camera=record.camera, state="starting")
+        self.status = CameraStatus(deployment=warrant.deployment, camera=record.camera, state="starting")
 
-    def amend(self, deployment: Warrant) -> None:
-        """Takes a new version of the deployment's record; it holds from the next frame on."""
-        self._deployment = deployment
+    def amend(self, warrant: Warrant) -> None:
+        """Takes a new version of the deployment's warrant; it holds from the next frame on."""
+        self._warrant = warrant
 
     def armed(self) -> Warrant:
-        """The deployment as it stands, which covers this camera now.
+        """The warrant as it stands, which covers this camera now.
 
         The first lock: asked before the source is opened and for every frame, by this machine's own clock, whatever
         else is down.
@@ -58,10 +65,10 @@ class CameraActor:
         Raises:
             Disarmed: it does not.
         """
-        deployment = self._deployment
-        if not deployment.covers(self._record.camera, self._tools.clock()):
+        warrant = self._warrant
+        if not warrant.covers(self._record.camera, self._tools.clock()):
             raise Disarmed
-        return deployment
+        return warrant
 
     def disarm(self, reason: str = NOT_ARMED) -> None:
         """Tells that the camera ended before its source did; to be called before its task is cancelled."""
@@ -105,6 +112,7 @@ class CameraActor:
             await asyncio.wait({reading})
         finally:
             await end(reporter, reading)  # at once: a source may be slow to end, and it is another's to tell of by then
+            self._tell_faces()
         error = reading.exception()
         if isinstance(error, Disarmed):
             raise error
@@ -118,6 +126,8 @@ class CameraActor:
         Where that may help, where it is on the network and has run before, and after a bug: the next frame may be well.
         """
         self._has_run = self._has_run or self._tally.frames > 0
+        if isinstance(error, LiveSourceRefusedError):
+            return False
         lasting = isinstance(error, SourceError) and not error.transient
         promising = not lasting or ("://" in self._record.location and self._has_run)
         return promising and (self._record.retries is None or failures <= self._record.retries)
@@ -125,7 +135,7 @@ class CameraActor:
     async def _read_once(self) -> None:
         options = ReaderOptions(realtime=self._record.realtime, epoch_s=self.armed().starts_at)
         async with Reader(self._open, options) as reader:
-            self.live = reader.source.live
+            self.live, self._opened = reader.source.live, True
             if not self.live:
                 self._tally = self._new_tally()
             self._say(state="running", detail="", frame_count=reader.source.frame_count)
@@ -133,6 +143,23 @@ class CameraActor:
             self._say(state="ended", detail=reader.source.damage or "")
 
     def _open(self) -> Source:
+        """The source, where the deployment may read it; runs on the reader's thread.
+
+        Raises:
+            LiveSourceRefusedError: it is live and may not be. By its scheme that is known before anything is opened;
+                a stream over http shows it when it is open, and is closed before a frame of it is taken.
+            SourceError: it cannot be opened.
+        """
+        recordings_alone = not self._warrant.live_sources
+        if recordings_alone and is_live_by_scheme(self._record.location):
+            raise LiveSourceRefusedError
+        source = self._open_any()
+        if recordings_alone and source.live:
+            with source:
+                raise LiveSourceRefusedError
+        return source
+
+    def _open_any(self) -> Source:
         settings = self._tools.settings
         options = SourceOptions(
             max_fps=settings.max_fps,
@@ -151,9 +178,23 @@ class CameraActor:
             self._say()
 
     def _say(self, **changes: object) -> None:
-        now = self._tools.clock()
-        self.status = self.status.model_copy(update={**asdict(self._tally), **changes, "updated_at": now})
+        told = {**self._tally.counts(), "reading": self._tally.reading, **changes, "updated_at": self._tools.clock()}
+        self.status = self.status.model_copy(update=told)
         self._tools.report(self.status)
+        self._tell_faces()
+
+    def _tell_faces(self) -> None:
+        """Tells how many faces this reading has seen: numbers alone. Of a source that never opened nothing is told."""
+        if self._opened:
+            count = FaceCount(
+                deployment=self.status.deployment,
+                camera=self._record.camera,
+                reading=self._tally.reading,
+                live=self.live,
+                minutes={f"{minute}": faces for minute, faces in self._tally.minutes.items()},
+                updated_at=self._tools.clock(),
+            )
+            self._tools.count(count)
 
 
 def _described(error: BaseException) -> str:

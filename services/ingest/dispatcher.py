@@ -1,8 +1,9 @@
 """Which cameras this program runs: those of armed deployments, one lease each, one camera actor for every one.
 
-What should run is worked out anew at every change of a record, and every second: a camera whose deployment is not
-armed, or whose lease another program holds, is let go; a free one is taken. Nothing in a round waits for another
-camera: leases are renewed at once, and an actor that takes its time to end (its source is silent) ends on the side.
+What should run is worked out anew at every change of a warrant or of a camera's record, and every second: a camera
+whose deployment is not armed, or whose lease another program holds, is let go; a free one is taken. Nothing in a round
+waits for another camera: leases are renewed at once, and an actor that takes its time to end (its source is silent)
+ends on the side.
 
 While the bus is away nobody can tell whether another program has taken over, for that may be cut off alone. A stream
 is let go after `CUT_OFF_S`, and joined again where it is then; until another program's lease is heard of, two may read
@@ -26,8 +27,8 @@ from libs.errors import TransientError
 from libs.log import describe_bug
 from libs.waiting import any_of
 from proto import subjects
-from proto.messages import Message
 from proto.governance import Warrant
+from proto.messages import Message
 from proto.records import CameraRecord, CameraStatus
 from services.ingest.camera import NOT_ARMED, CameraActor
 from services.ingest.leases import Key, LeaseRecords, Leases
@@ -64,7 +65,7 @@ class Book(Protocol[M_co]):
 class Books:
     """The records an ingest program goes by."""
 
-    deployments: Book[Warrant]
+    warrants: Book[Warrant]
     cameras: Book[CameraRecord]
     statuses: Book[CameraStatus]
     leases: LeaseRecords
@@ -74,7 +75,7 @@ class Books:
 class _Post:
     """A camera this program holds: `lease` is the revision of its lease, `renewed_s` when that was last written."""
 
-    deployment: Warrant
+    warrant: Warrant
     actor: CameraActor
     task: asyncio.Task[None]
     lease: int
@@ -106,7 +107,7 @@ class Dispatcher:
                 self._ended.clear()
                 began_s = self._monotonic()
                 await self.run_round()
-                news = (self._books.deployments.changed(), self._books.cameras.changed(), self._ended.wait())
+                news = (self._books.warrants.changed(), self._books.cameras.changed(), self._ended.wait())
                 await any_of(*news, timeout_s=max(0.0, began_s + ROUND_S - self._monotonic()))
         finally:
             await self.close()
@@ -142,21 +143,21 @@ class Dispatcher:
     def _wanted(self) -> Iterable[tuple[Key, tuple[CameraRecord, Warrant]]]:
         """The cameras that armed deployments name and that have not come to their end in it."""
         now = self._tools.clock()
-        for deployment in self._books.deployments.all().values():
-            for name in deployment.cameras if deployment.armed_at(now) else ():
+        for warrant in self._books.warrants.all().values():
+            for name in warrant.cameras if warrant.armed_at(now) else ():
                 camera = self._books.cameras.get(subjects.key(name))
-                if camera is not None and not self._is_over(deployment, name):
-                    yield (deployment.deployment, name), (camera, deployment)
+                if camera is not None and not self._is_over(warrant, name):
+                    yield (warrant.deployment, name), (camera, warrant)
 
-    def _is_over(self, deployment: Warrant, camera: str) -> bool:
-        if (deployment.deployment, camera) in self._posts:
+    def _is_over(self, warrant: Warrant, camera: str) -> bool:
+        if (warrant.deployment, camera) in self._posts:
             return False
-        if (deployment.deployment, camera, deployment.starts_at) in self._over:
+        if (warrant.deployment, camera, warrant.starts_at) in self._over:
             return True
-        status = self._books.statuses.get(subjects.key(deployment.deployment, camera))
+        status = self._books.statuses.get(subjects.key(warrant.deployment, camera))
         if status is None or status.state not in ("ended", "failed") or status.disarmed:
             return False
-        return status.updated_at >= deployment.starts_at
+        return status.updated_at >= warrant.starts_at
 
     def _close_the_books(self, key: Key, post: _Post) -> None:
         """Notes that a camera's task has ended; if by a bug, that is told, and the other cameras run on."""
@@ -164,7 +165,7 @@ class Dispatcher:
             self._tools.log.error("camera.bug", camera=key[1], **describe_bug(error))
             post.actor.fail(error)
         if not post.actor.status.disarmed:
-            self._over.add((*key, post.deployment.starts_at))
+            self._over.add((*key, post.warrant.starts_at))
 
     def _reason(self, key: Key) -> str:
         """Why a camera that was wanted is not any more."""
@@ -191,18 +192,18 @@ class Dispatcher:
             taken = [key for key, may_take in zip(free, open_to_us, strict=True) if may_take][:room]
             await asyncio.gather(*(self._take(key, *wanted[key]) for key in taken))
 
-    async def _take(self, key: Key, camera: CameraRecord, deployment: Warrant) -> None:
+    async def _take(self, key: Key, camera: CameraRecord, warrant: Warrant) -> None:
         """Takes the camera's lease and starts its actor; does nothing if another program was first."""
         asked_s = self._monotonic()
         try:
             lease = await self._leases.take(key)
         except (Conflict, TransientError):
             return
-        actor = CameraActor(camera, deployment, self._tools)
+        actor = CameraActor(camera, warrant, self._tools)
         task = asyncio.create_task(actor.run(), name=f"camera {camera.camera}")
         task.add_done_callback(lambda _: self._ended.set())
-        self._posts[key] = _Post(deployment, actor, task, lease, asked_s)
-        self._tools.log.info("camera.taken", camera=camera.camera, deployment=deployment.deployment)
+        self._posts[key] = _Post(warrant, actor, task, lease, asked_s)
+        self._tools.log.info("camera.taken", camera=camera.camera, deployment=warrant.deployment)
 
     async def _renew(self, key: Key, post: _Post) -> None:
         """Renews the lease of a camera; one that is another's now, or cut off for too long, is let go."""

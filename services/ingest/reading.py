@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -23,8 +24,8 @@ from libs.log import Log
 from libs.quality import geometry_quality
 from libs.waiting import end
 from proto import codec, subjects
+from proto.governance import FaceCount, Warrant
 from proto.messages import Detections, DetectRequest, Message, Sample
-from proto.governance import Warrant
 from proto.records import CameraStatus
 from services.ingest.best_shot import BestShot, BestShotSettings
 from services.ingest.frame import Frame
@@ -33,6 +34,7 @@ from services.ingest.samples import Place, Shot, cut_shots, to_sample
 from services.ingest.settings import IngestSettings
 from services.ingest.source import SourceError
 from services.ingest.tracker import NO_TRACK, Tracker, TrackerSettings
+from services.ingest.zone import in_zone
 
 R = TypeVar("R", bound=Message)
 Found = tuple[Frame, asyncio.Task[Detections | None]]
@@ -61,6 +63,7 @@ class Tools:
     settings: IngestSettings
     log: Log
     report: Callable[[CameraStatus], None]
+    count: Callable[[FaceCount], None]
     clock: Callable[[], float] = time.time
     tracking: TrackerSettings = field(default_factory=TrackerSettings)
     best_shot: BestShotSettings = field(default_factory=BestShotSettings)
@@ -79,15 +82,21 @@ class Tally:
     detections: int = 0
     """Faces that belong to a track; one face counts anew in every frame."""
     tracks: int = 0
+    """Faces seen: tracks that were in the zone of recognition."""
     samples: int = 0
+    minutes: Counter[int] = field(default_factory=Counter)
+    """Those faces by the minute in which they were first in the zone (Unix seconds of capture // 60)."""
+
+    def counts(self) -> dict[str, int]:
+        """The totals, by the names that a `CameraStatus` has for them."""
+        names = ("frames", "dropped", "detections", "tracks", "samples")
+        return {name: getattr(self, name) for name in names}
 
 
 class Reading:
     """Takes the frames of one reader through detection, tracking and best shot. `run` it once."""
 
-    def __init__(
-        self, camera: str, reader: Reader, armed: Callable[[], Warrant], tally: Tally, tools: Tools
-    ) -> None:
+    def __init__(self, camera: str, reader: Reader, armed: Callable[[], Warrant], tally: Tally, tools: Tools) -> None:
         self._camera = camera
         self._reader = reader
         self._armed = armed
@@ -176,14 +185,16 @@ class Reading:
             await self._end(track)
 
     async def _observe(self, frame: Frame, found: Detections) -> None:
-        """Takes the faces of one frame: into their tracks, and out as samples where one is due."""
+        """Takes the faces of one frame: into their tracks, and those in the zone out as samples where one is due."""
         now_s = frame.source_time_s
         update = self._tracker.update(now_s, found.boxes, found.detect_scores)
         self._count(int((update.track_ids != NO_TRACK).sum()))
         geometry = geometry_quality(found.landmarks, found.detect_scores)
-        rows = [int(row) for row in update.confirmed.nonzero()[0]]
+        zone = self._armed().zone(self._camera)
+        counting = update.confirmed & in_zone(zone, found.boxes, frame.width, frame.height)
+        rows = [int(row) for row in counting.nonzero()[0]]
         for row in rows:
-            self._greet(int(update.track_ids[row]))
+            self._greet(int(update.track_ids[row]), frame.captured_at)
         wanted = [
             row
             for row in rows
@@ -209,10 +220,12 @@ class Reading:
     def _count_dropped(self) -> None:
         self._tally.dropped = self._dropped_before + self._reader.dropped + self._unanswered
 
-    def _greet(self, track: int) -> None:
+    def _greet(self, track: int, captured_at: float) -> None:
+        """Counts a face when it is first in the zone."""
         if track not in self._sent:
             self._sent[track] = (0, None)
             self._tally.tracks += 1
+            self._tally.minutes[int(captured_at // 60)] += 1
 
     async def _end(self, track: int) -> None:
         """Sends the last good shot of a track that has ended, and forgets the track."""
@@ -224,11 +237,11 @@ class Reading:
     # -- samples out
 
     async def _send(self, track: int, shot: Shot) -> None:
-        deployment = self._armed()
+        warrant = self._armed()
         number = self._sent[track][0] + 1
         place = Place(
-            deployment=deployment.deployment,
-            record_version=deployment.record_version,
+            deployment=warrant.deployment,
+            record_version=warrant.record_version,
             camera=self._camera,
             track=f"{self._name}-{track}",
             number=number,

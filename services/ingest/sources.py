@@ -17,9 +17,11 @@ from services.ingest.folder import ImageSource
 from services.ingest.source import Source, SourceError, SourceOptions
 from services.ingest.video import VideoSource
 
-__all__ = ["Source", "SourceError", "SourceOptions", "open_source"]
+__all__ = ["Source", "SourceError", "SourceOptions", "is_live_by_scheme", "open_source"]
 
 SCHEMES = ("http", "https", "rtsp", "rtsps")
+LIVE_SCHEMES = ("rtsp", "rtsps")
+"""Streams, whatever else they say of themselves. Over http there are recordings too: the open source tells."""
 WHAT_WE_READ = "a video file, an image, a folder of images, or an http(s) or rtsp(s) URL"
 
 
@@ -39,6 +41,12 @@ def open_source(location: str, options: SourceOptions | None = None) -> Source:
     if Path(location).suffix.lower() in IMAGE_SUFFIXES:
         return ImageSource(location, [Path(location)], options)
     return VideoSource(f"file:{location}", location, options)
+
+
+def is_live_by_scheme(location: str) -> bool:
+    """Whether a location is known to be live before it is opened."""
+    scheme, separator, _ = location.partition("://")
+    return bool(separator) and scheme.strip().lower() in LIVE_SCHEMES
 
 
 def natural_order(path: Path) -> tuple[list[tuple[int, int | str]], str]:

@@ -15,8 +15,10 @@ import pytest
 import structlog
 
 from libs.errors import PermanentError, TransientError
+from libs.waiting import end
+from proto.governance import FaceCount, Warrant, Zone
 from proto.messages import Detections, Sample
-from proto.records import CameraRecord, Warrant
+from proto.records import CameraRecord
 from services.ingest import camera as camera_module
 from services.ingest.best_shot import BestShotSettings
 from services.ingest.camera import CameraActor
@@ -134,7 +136,12 @@ def statuses() -> list:
 
 
 @pytest.fixture
-def tools(statuses):
+def counts() -> list:
+    return []
+
+
+@pytest.fixture
+def tools(statuses, counts):
     threads = ThreadPoolExecutor(1)
     yield Tools(
         FakeBus(),
@@ -142,15 +149,17 @@ def tools(statuses):
         IngestSettings(asks_in_flight_lossless=2),
         structlog.get_logger(),
         statuses.append,
+        counts.append,
         clock=lambda: 1000.0,
     )
     threads.shutdown()
 
 
-def deployment(**changes) -> Warrant:
+def warrant(**changes) -> Warrant:
     fields = {
         "deployment": "d", "state": "armed", "purpose": "test", "cameras": ("door",), "watch_lists": ("list",),
         "threshold": 0.5, "floor": 0.4, "cooldown_s": 60, "starts_at": 900, "ends_at": 1100,
+        "live_sources": True,
     }  # fmt: skip
     return Warrant(**{**fields, **changes})
 
@@ -160,7 +169,7 @@ def record(location: str, **changes) -> CameraRecord:
 
 
 async def test_a_file_is_asked_about_frame_by_frame_and_ends_with_its_counts(tools, statuses, clip):
-    await CameraActor(record(clip), deployment(), tools).run()
+    await CameraActor(record(clip), warrant(), tools).run()
 
     assert tools.bus.asked == list(range(FRAMES))
     last = statuses[-1]
@@ -169,13 +178,13 @@ async def test_a_file_is_asked_about_frame_by_frame_and_ends_with_its_counts(too
 
 
 async def test_never_more_asks_are_in_flight_than_the_setting_says(tools, clip):
-    await CameraActor(record(clip), deployment(), tools).run()
+    await CameraActor(record(clip), warrant(), tools).run()
 
     assert tools.bus.most_in_flight == tools.settings.asks_in_flight_lossless == 2
 
 
 async def test_samples_of_a_track_are_numbered_from_1_and_name_the_deployment_and_its_version(tools, clip):
-    await CameraActor(record(clip), deployment(record_version=3), tools).run()
+    await CameraActor(record(clip), warrant(record_version=3), tools).run()
 
     samples = tools.bus.samples
     assert [sample.sample for sample in samples] == list(range(1, len(samples) + 1))
@@ -187,7 +196,7 @@ async def test_samples_of_a_track_are_numbered_from_1_and_name_the_deployment_an
 
 async def test_the_same_file_gives_the_same_samples(tools, clip):
     for _ in range(2):
-        await CameraActor(record(clip), deployment(), tools).run()
+        await CameraActor(record(clip), warrant(), tools).run()
 
     half = len(tools.bus.samples) // 2
     first, second = tools.bus.samples[:half], tools.bus.samples[half:]
@@ -208,7 +217,7 @@ async def test_the_same_file_gives_the_same_samples(tools, clip):
 async def test_outside_the_armed_window_no_source_is_even_opened(tools, statuses, clip, changes, monkeypatch):
     opened = []
     monkeypatch.setattr(camera_module, "open_source", lambda *arguments: opened.append(arguments))
-    await CameraActor(record(clip), deployment(**changes), tools).run()
+    await CameraActor(record(clip), warrant(**changes), tools).run()
 
     assert opened == []
     assert tools.bus.asked == []
@@ -217,12 +226,12 @@ async def test_outside_the_armed_window_no_source_is_even_opened(tools, statuses
 
 
 async def test_a_deployment_that_ends_stops_the_camera_at_once(tools, statuses, clip):
-    actor = CameraActor(record(clip), deployment(), tools)
+    actor = CameraActor(record(clip), warrant(), tools)
     ask = tools.bus.ask
 
     async def ask_until_10(subject, message, expected, timeout_s=None):
         if message.frame == 10:
-            actor.amend(deployment(state="ended"))
+            actor.amend(warrant(state="ended"))
         return await ask(subject, message, expected)
 
     tools.bus.ask = ask_until_10
@@ -234,7 +243,7 @@ async def test_a_deployment_that_ends_stops_the_camera_at_once(tools, statuses, 
 
 async def test_an_unanswered_ask_of_a_file_is_asked_again_until_it_is_answered(tools, statuses, clip):
     tools.bus.refuse_next, tools.bus.error = 7, TransientError("nobody", delay_s=0)
-    await CameraActor(record(clip), deployment(), tools).run()
+    await CameraActor(record(clip), warrant(), tools).run()
 
     assert sorted(tools.bus.asked) == list(range(FRAMES))
     assert statuses[-1].dropped == 0
@@ -242,14 +251,14 @@ async def test_an_unanswered_ask_of_a_file_is_asked_again_until_it_is_answered(t
 
 async def test_a_frame_that_detect_refuses_is_counted_as_dropped_and_the_rest_goes_on(tools, statuses, clip):
     tools.bus.refuse_next, tools.bus.error = 1, PermanentError("the JPEG is damaged")
-    await CameraActor(record(clip), deployment(), tools).run()
+    await CameraActor(record(clip), warrant(), tools).run()
 
     assert statuses[-1].state == "ended"
     assert (statuses[-1].frames, statuses[-1].dropped) == (FRAMES - 1, 1)
 
 
 async def test_a_file_that_is_not_there_fails_with_its_name(tools, statuses):
-    await CameraActor(record("nowhere.mp4"), deployment(), tools).run()
+    await CameraActor(record("nowhere.mp4"), warrant(), tools).run()
 
     assert statuses[-1].state == "failed"
     assert "nowhere.mp4" in statuses[-1].detail
@@ -257,7 +266,7 @@ async def test_a_file_that_is_not_there_fails_with_its_name(tools, statuses):
 
 async def test_a_stream_that_cannot_be_reached_is_tried_as_often_as_allowed(tools, statuses, monkeypatch):
     monkeypatch.setattr(camera_module, "RETRY_FIRST_S", 0.001)
-    await CameraActor(record("http://127.0.0.1:1/x", retries=2), deployment(), tools).run()
+    await CameraActor(record("http://127.0.0.1:1/x", retries=2), warrant(), tools).run()
 
     assert [status.state for status in statuses].count("retrying") == 2
     assert statuses[-1].state == "failed"
@@ -273,7 +282,7 @@ async def test_the_last_sample_of_a_living_track_is_sent_again_when_the_bus_come
         return await ask(subject, message, expected)
 
     tools.bus.ask = ask_and_lose_the_bus
-    await CameraActor(record(clip), deployment(), tools).run()
+    await CameraActor(record(clip), warrant(), tools).run()
 
     ids = [sample.id for sample in tools.bus.samples]
     assert len(ids) == len(set(ids)) + 1
@@ -281,7 +290,7 @@ async def test_the_last_sample_of_a_living_track_is_sent_again_when_the_bus_come
 
 async def test_a_frame_of_a_file_was_captured_at_the_same_time_in_every_pass(tools, clip):
     for now in (1000.0, 1050.0):
-        await CameraActor(record(clip), deployment(starts_at=900), replace(tools, clock=lambda now=now: now)).run()
+        await CameraActor(record(clip), warrant(starts_at=900), replace(tools, clock=lambda now=now: now)).run()
 
     half = len(tools.bus.samples) // 2
     times = [sample.captured_at for sample in tools.bus.samples]
@@ -291,7 +300,7 @@ async def test_a_frame_of_a_file_was_captured_at_the_same_time_in_every_pass(too
 
 async def test_a_frame_of_a_live_source_was_captured_when_it_came(tools, sources):
     sources.append(FakeSource(tools.bus, live=True))
-    await CameraActor(record("rtsp://camera", realtime=True), deployment(), tools).run()
+    await CameraActor(record("rtsp://camera", realtime=True), warrant(), tools).run()
 
     assert {sample.captured_at for sample in tools.bus.samples} == {5000.0}
 
@@ -300,7 +309,7 @@ async def test_a_frame_of_a_live_source_was_captured_when_it_came(tools, sources
 async def test_a_source_that_breaks_gives_its_last_frames_and_its_unfinished_tracks(tools, statuses, sources, live):
     tools = replace(tools, best_shot=ONLY_AT_THE_END)
     sources.append(FakeSource(tools.bus, live, SourceError("it broke off", "check it", transient=True)))
-    await CameraActor(record("fake", retries=0), deployment(), tools).run()
+    await CameraActor(record("fake", retries=0), warrant(), tools).run()
 
     assert tools.bus.asked == list(range(10))
     assert len(tools.bus.samples) == 1
@@ -312,12 +321,12 @@ async def test_a_source_that_breaks_gives_its_last_frames_and_its_unfinished_tra
 async def test_a_deployment_that_ends_as_the_source_breaks_sends_nothing_more(tools, statuses, sources):
     tools = replace(tools, best_shot=ONLY_AT_THE_END)
     sources.append(FakeSource(tools.bus, error=SourceError("it broke off", "check it", transient=True)))
-    actor = CameraActor(record("fake"), deployment(), tools)
+    actor = CameraActor(record("fake"), warrant(), tools)
     ask = tools.bus.ask
 
     async def ask_until_9(subject, message, expected, timeout_s=None):
         if message.frame == 9:
-            actor.amend(deployment(state="ended"))
+            actor.amend(warrant(state="ended"))
         return await ask(subject, message, expected)
 
     tools.bus.ask = ask_until_9
@@ -330,7 +339,7 @@ async def test_a_deployment_that_ends_as_the_source_breaks_sends_nothing_more(to
 async def test_a_bug_on_one_frame_of_a_live_camera_costs_no_more_than_a_moment(tools, statuses, sources):
     sources += [FakeSource(tools.bus, live=True), FakeSource(tools.bus, live=True)]
     fail_at(tools.bus, 5)
-    await CameraActor(record("rtsp://camera", realtime=True), deployment(), tools).run()
+    await CameraActor(record("rtsp://camera", realtime=True), warrant(), tools).run()
 
     retrying = next(status for status in statuses if status.state == "retrying")
     assert "ZeroDivisionError" in retrying.detail
@@ -343,7 +352,7 @@ async def test_a_bug_on_one_frame_of_a_live_camera_costs_no_more_than_a_moment(t
 async def test_a_camera_that_bugs_stop_again_and_again_fails_with_its_counts(tools, statuses, sources):
     sources += [FakeSource(tools.bus) for _ in range(3)]
     fail_at(tools.bus, 5, 11, 17)
-    await CameraActor(record("fake", retries=2), deployment(), tools).run()
+    await CameraActor(record("fake", retries=2), warrant(), tools).run()
 
     assert sources == []
     assert [status.state for status in statuses].count("retrying") == 2
@@ -354,7 +363,7 @@ async def test_a_camera_that_bugs_stop_again_and_again_fails_with_its_counts(too
 async def test_a_file_that_starts_over_gains_no_tries_by_getting_further(tools, statuses, sources):
     broken = SourceError("it broke off", "check it", transient=True)
     sources += [FakeSource(tools.bus, error=broken, frames=frames) for frames in (3, 5, 7, 9)]
-    await CameraActor(record("fake", retries=2), deployment(), tools).run()
+    await CameraActor(record("fake", retries=2), warrant(), tools).run()
 
     assert len(sources) == 1
     assert (statuses[-1].state, statuses[-1].frames) == ("failed", 7)
@@ -363,7 +372,7 @@ async def test_a_file_that_starts_over_gains_no_tries_by_getting_further(tools, 
 async def test_what_starts_over_is_counted_anew_under_another_reading(tools, statuses, sources):
     sources += [FakeSource(tools.bus), FakeSource(tools.bus)]
     fail_at(tools.bus, 5)
-    await CameraActor(record("fake", retries=2), deployment(), tools).run()
+    await CameraActor(record("fake", retries=2), warrant(), tools).run()
 
     broken, last = [next(s for s in reversed(statuses) if s.state == state) for state in ("retrying", "ended")]
     assert broken.reading != last.reading
@@ -375,7 +384,7 @@ async def test_what_starts_over_is_counted_anew_under_another_reading(tools, sta
 async def test_a_live_camera_counts_on_when_it_comes_back(tools, statuses, sources):
     broken = SourceError("it broke off", "check it", transient=True)
     sources += [FakeSource(tools.bus, live=True, error=broken), FakeSource(tools.bus, live=True)]
-    await CameraActor(record("rtsp://camera"), deployment(), tools).run()
+    await CameraActor(record("rtsp://camera"), warrant(), tools).run()
 
     last = statuses[-1]
     assert {status.reading for status in statuses} == {last.reading}
@@ -387,7 +396,7 @@ async def test_a_live_camera_counts_on_when_it_comes_back(tools, statuses, sourc
 
 async def test_a_face_wholly_outside_of_the_frame_is_passed_over(tools, statuses, clip):
     tools.bus.strays = 1
-    await CameraActor(record(clip), deployment(), tools).run()
+    await CameraActor(record(clip), warrant(), tools).run()
 
     assert (statuses[-1].state, statuses[-1].frames) == ("ended", FRAMES)
     assert len({sample.track for sample in tools.bus.samples}) == 1
@@ -397,7 +406,7 @@ async def test_a_face_wholly_outside_of_the_frame_is_passed_over(tools, statuses
 async def test_two_deployments_that_start_a_camera_in_one_moment_share_no_sample(tools, statuses, clip):
     name = "n" * 64
     for which in ("d1", "d2"):
-        record_of = deployment(deployment=which, cameras=(name,))
+        record_of = warrant(deployment=which, cameras=(name,))
         await CameraActor(record(clip, camera=name), record_of, tools).run()
 
     ids = [sample.id for sample in tools.bus.samples]  # names of 64 letters leave room enough for the rest of an id
@@ -405,7 +414,7 @@ async def test_two_deployments_that_start_a_camera_in_one_moment_share_no_sample
 
 
 async def test_no_more_frames_a_second_are_looked_at_than_the_settings_say(tools, clip):
-    await CameraActor(record(clip), deployment(), replace(tools, settings=IngestSettings(max_fps=5))).run()
+    await CameraActor(record(clip), warrant(), replace(tools, settings=IngestSettings(max_fps=5))).run()
 
     assert tools.bus.asked == list(range(0, FRAMES, 5))
 
@@ -413,7 +422,7 @@ async def test_no_more_frames_a_second_are_looked_at_than_the_settings_say(tools
 async def test_images_of_a_folder_come_at_the_rate_of_the_settings(tools, tmp_path):
     for index in range(12):
         cv2.imwrite(str(tmp_path / f"{index}.png"), TEXTURE)
-    await CameraActor(record(str(tmp_path)), deployment(), replace(tools, settings=IngestSettings(image_fps=20))).run()
+    await CameraActor(record(str(tmp_path)), warrant(), replace(tools, settings=IngestSettings(image_fps=20))).run()
 
     sample = tools.bus.samples[0]
     assert sample.source_time_s == pytest.approx(sample.frame / 20)
@@ -430,7 +439,7 @@ async def test_images_of_a_folder_come_at_the_rate_of_the_settings(tools, tmp_pa
     ],
 )
 async def test_no_part_of_an_address_that_may_be_a_password_is_told(tools, statuses, location):
-    await CameraActor(record(location, retries=0), deployment(), tools).run()
+    await CameraActor(record(location, retries=0), warrant(), tools).run()
 
     assert statuses[-1].state == "failed"
     assert "hunter2" not in statuses[-1].detail
@@ -439,6 +448,148 @@ async def test_no_part_of_an_address_that_may_be_a_password_is_told(tools, statu
 
 async def test_the_plain_part_of_an_address_is_told(tools, statuses):
     location = "http://127.0.0.1:1/cgi/user=guard&password=hunter2/live"
-    await CameraActor(record(location, retries=0), deployment(), tools).run()
+    await CameraActor(record(location, retries=0), warrant(), tools).run()
 
     assert "http://127.0.0.1:1/cgi/…/live" in statuses[-1].detail
+
+
+# -- the zone of recognition. The face of `FakeBus` is 76 px wide, its centre at x = 98 + 2 px a frame, of 320.
+
+
+RIGHT_OF_THE_MIDDLE = Zone(polygon=((0.5, 0), (1, 0), (1, 1), (0.5, 1)))
+FIRST_FRAME_RIGHT = 31
+"""The first whose centre is at 160 px or more."""
+
+
+async def test_a_face_outside_the_zone_is_tracked_but_neither_counted_nor_cut(tools, statuses, counts, clip):
+    far_right = Zone(polygon=((0.9, 0), (1, 0), (1, 1), (0.9, 1)))
+    await CameraActor(record(clip), warrant(zones={"door": far_right}), tools).run()
+
+    assert (statuses[-1].detections, statuses[-1].tracks, statuses[-1].samples) == (FRAMES, 0, 0)
+    assert tools.bus.samples == []
+    assert counts[-1].minutes == {}
+
+
+async def test_a_face_that_walks_into_the_zone_counts_from_then(tools, statuses, clip):
+    await CameraActor(record(clip), warrant(zones={"door": RIGHT_OF_THE_MIDDLE}), tools).run()
+
+    assert statuses[-1].tracks == 1
+    assert tools.bus.samples
+    assert min(sample.frame for sample in tools.bus.samples) >= FIRST_FRAME_RIGHT
+
+
+async def test_the_zone_of_another_camera_is_not_this_ones(tools, statuses, clip):
+    await CameraActor(record(clip), warrant(zones={"yard": RIGHT_OF_THE_MIDDLE}), tools).run()
+
+    assert min(sample.frame for sample in tools.bus.samples) < FIRST_FRAME_RIGHT
+
+
+@pytest.mark.parametrize(("least_px", "tracks"), [(76, 1), (77, 0)])
+async def test_a_face_narrower_than_the_zone_asks_for_is_left_alone(tools, statuses, clip, least_px, tracks):
+    await CameraActor(record(clip), warrant(zones={"door": Zone(min_face_px=least_px)}), tools).run()
+
+    assert statuses[-1].tracks == tracks
+    assert bool(tools.bus.samples) == bool(tracks)
+
+
+async def test_an_amended_zone_holds_from_the_next_frame_on(tools, statuses, clip):
+    actor = CameraActor(record(clip), warrant(zones={"door": Zone(min_face_px=300)}), tools)
+    ask = tools.bus.ask
+
+    async def ask_until_20(subject, message, expected, timeout_s=None):
+        if message.frame == 20:
+            actor.amend(warrant(record_version=2))
+        return await ask(subject, message, expected)
+
+    tools.bus.ask = ask_until_20
+    await actor.run()
+
+    assert statuses[-1].tracks == 1
+    assert {sample.record_version for sample in tools.bus.samples} == {2}
+    assert min(sample.frame for sample in tools.bus.samples) >= 18  # the answers of two frames were under way
+
+
+# -- faces seen
+
+
+async def test_faces_seen_are_counted_by_the_minute_of_their_capture(tools, statuses, counts, clip):
+    tools.bus.strays = 1  # outside of the frame: not in the zone
+    await CameraActor(record(clip), warrant(starts_at=600 - 1 / FPS), tools).run()
+
+    last = counts[-1]
+    assert last.minutes == {"10": 1}  # confirmed by its second frame, which was captured at 600 s
+    assert (last.deployment, last.camera, last.reading, last.live) == ("d", "door", statuses[-1].reading, False)
+
+
+async def test_what_starts_over_counts_its_faces_anew_and_what_goes_on_goes_on_counting(tools, counts, sources):
+    broken = SourceError("it broke off", "check it", transient=True)
+    sources += [FakeSource(tools.bus, error=broken), FakeSource(tools.bus)]
+    await CameraActor(record("fake", retries=1), warrant(), tools).run()
+    by_reading = {count.reading: count for count in counts}
+    assert [sum(count.minutes.values()) for count in by_reading.values()] == [1, 1]
+
+    counts.clear()
+    sources += [FakeSource(tools.bus, live=True, error=broken), FakeSource(tools.bus, live=True)]
+    await CameraActor(record("rtsp://camera"), warrant(), tools).run()
+    assert len({count.reading for count in counts}) == 1
+    assert (counts[-1].live, sum(counts[-1].minutes.values())) == (True, 2)
+
+
+async def test_a_camera_that_is_stopped_tells_the_faces_it_has_seen_by_then(tools, counts, sources):
+    sources.append(FakeSource(tools.bus))
+    seen, ask = asyncio.Event(), tools.bus.ask
+
+    async def ask_and_stay(subject, message, expected, timeout_s=None):
+        if message.frame == 8:
+            seen.set()
+            await asyncio.Event().wait()
+        return await ask(subject, message, expected)
+
+    tools.bus.ask = ask_and_stay
+    running = asyncio.create_task(CameraActor(record("fake"), warrant(), tools).run())
+    await seen.wait()
+    await end(running)
+
+    assert sum(counts[-1].minutes.values()) == 1
+
+
+async def test_what_is_told_of_faces_seen_is_numbers_alone(tools, counts, clip):
+    await CameraActor(record(clip), warrant(), tools).run()
+
+    assert set(FaceCount.model_fields) == {"deployment", "camera", "reading", "live", "minutes", "updated_at"}
+    assert all(isinstance(faces, int) for count in counts for faces in count.minutes.values())
+
+
+async def test_of_a_source_that_never_opened_no_count_is_told(tools, counts):
+    await CameraActor(record("nowhere.mp4"), warrant(), tools).run()
+
+    assert counts == []
+
+
+# -- recordings alone
+
+
+@pytest.mark.parametrize("location", ["rtsp://camera/1", "RTSPS://camera/1"])
+async def test_where_recordings_alone_may_be_read_a_stream_is_not_even_opened(tools, statuses, monkeypatch, location):
+    opened = []
+    monkeypatch.setattr(camera_module, "open_source", lambda *arguments: opened.append(arguments))
+    await CameraActor(record(location), warrant(live_sources=False), tools).run()
+
+    assert opened == []
+    assert [status.state for status in statuses] == ["failed"]
+    assert "may read recordings alone" in statuses[-1].detail
+
+
+async def test_where_recordings_alone_may_be_read_what_turns_out_to_be_live_is_closed_unread(
+    tools, statuses, counts, sources
+):
+    source = FakeSource(tools.bus, live=True)
+    closed = []
+    source.__class__ = type("Watched", (FakeSource,), {"__exit__": lambda *_: closed.append(True)})
+    sources += [source, FakeSource(tools.bus)]
+    await CameraActor(record("http://camera/1"), warrant(live_sources=False), tools).run()
+
+    assert (tools.bus.asked, tools.bus.samples, counts) == ([], [], [])
+    assert [status.state for status in statuses] == ["failed"]  # and it is not tried again
+    assert closed == [True]
+    assert len(sources) == 1

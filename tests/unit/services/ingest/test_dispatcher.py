@@ -11,13 +11,12 @@ import pytest
 
 from libs.bus import Conflict
 from libs.errors import TransientError
-from libs.waiting import end
 from proto import subjects
+from proto.governance import Warrant
 from proto.messages import Detections
-from proto.records import CameraRecord, CameraStatus, Warrant, Lease
+from proto.records import CameraRecord, CameraStatus, Lease
 from services.ingest import camera as camera_module
 from services.ingest import dispatcher as dispatcher_module
-from services.ingest.board import StatusBoard
 from services.ingest.dispatcher import BACK_OFF_S, CUT_OFF_S, FORGOTTEN_S, ROUND_S, Books, Dispatcher
 from services.ingest.frame import Frame
 from services.ingest.reading import Tools
@@ -140,8 +139,8 @@ class Program:
 
     def __init__(self, place, settings):
         self.line, self.bus, self.place = Line(place.bucket), Bus(), place
-        books = Books(place.deployments, place.cameras, place.statuses, self.line)
-        tools = Tools(self.bus, place.threads, settings, place.log, place.report, place.clock)
+        books = Books(place.warrants, place.cameras, place.statuses, self.line)
+        tools = Tools(self.bus, place.threads, settings, place.log, place.report, place.count, place.clock)
         self.dispatcher = Dispatcher(books, tools, monotonic=place.clock)
 
     async def round(self):
@@ -159,8 +158,8 @@ class Place:
     def __init__(self, clock, log, threads):
         self.clock, self.log, self.threads = clock, log, threads
         self.bucket = Bucket(clock)
-        self.deployments, self.cameras, self.statuses = Book(), Book(), Book()
-        self.told = []
+        self.warrants, self.cameras, self.statuses = Book(), Book(), Book()
+        self.told, self.counted = [], []
         self.programs = []
         self.may_end = asyncio.Event()
 
@@ -172,15 +171,19 @@ class Place:
         self.told.append(status)
         self.statuses[subjects.key(status.deployment, status.camera)] = status
 
+    def count(self, faces):
+        self.counted.append(faces)
+
     def arm(self, *cameras, state="armed"):
         self.cameras.update({name: CameraRecord(camera=name, location="fake") for name in cameras})
-        self.deployments["d"] = Warrant(
+        self.warrants["d"] = Warrant(
             deployment="d", state=state, purpose="test", cameras=cameras, watch_lists=("list",), threshold=0.5,
             floor=0.4, cooldown_s=60, starts_at=self.clock() - 1, ends_at=self.clock() + 3600,
+            live_sources=True,
         )  # fmt: skip
 
     def change(self, **changes):
-        self.deployments["d"] = self.deployments["d"].model_copy(update=changes)
+        self.warrants["d"] = self.warrants["d"].model_copy(update=changes)
 
     async def rounds(self, count, *programs):
         """Lets `count` rounds pass; what each program ran after each."""
@@ -449,13 +452,14 @@ async def watching(place, stream):
     return program
 
 
-@pytest.mark.parametrize("how", ["ended", "over", "another camera", "removed"])
+@pytest.mark.parametrize("how", ["suspended", "ended", "over", "another camera", "removed"])
 async def test_a_camera_that_is_not_wanted_any_more_is_told_to_have_ended_with_its_counts(place, watching, how):
     if how == "removed":
         place.cameras.clear()
     else:
         now = place.clock()
-        place.change(**{"ended": {"state": "ended"}, "over": {"ends_at": now}, "another camera": {"cameras": ()}}[how])
+        changes = {"over": {"ends_at": now}, "another camera": {"cameras": ()}}
+        place.change(**changes.get(how, {"state": how}))
     await watching.round()
 
     last = place.told[-1]
@@ -466,7 +470,7 @@ async def test_a_camera_that_is_not_wanted_any_more_is_told_to_have_ended_with_i
 
 
 async def test_a_camera_whose_deployment_is_armed_again_runs_again(place, watching, stream):
-    place.change(state="ended")
+    place.change(state="suspended")
     await watching.round()
     await watching.dispatcher.close()
     stream.over.set()
@@ -502,74 +506,3 @@ async def test_an_actor_that_dies_of_a_bug_is_told_and_takes_no_other_with_it(pl
 
     assert one.running == ["yard"]
     assert (place.told[-1].camera, place.told[-1].state) == ("gate", "failed")
-
-
-# -- the board
-
-
-class Slow:
-    """The bucket `status`, which writes when it may."""
-
-    def __init__(self):
-        self.may_write = asyncio.Event()
-        self.written = []
-        self.cut = False
-
-    async def put(self, key, status):
-        await self.may_write.wait()
-        if self.cut:
-            raise TransientError("the bus is away", delay_s=0)
-        self.written.append(status.frames)
-        return len(self.written)
-
-
-def status(frames):
-    return CameraStatus(deployment="d", camera="yard", state="running", frames=frames)
-
-
-@pytest.fixture
-async def board():
-    board = StatusBoard(bucket := Slow())
-    writing = asyncio.create_task(board.run())
-    yield board, bucket, writing
-    await end(writing)
-
-
-async def test_a_status_that_was_being_written_at_the_end_is_written_by_the_last_flush(board):
-    board, bucket, writing = board
-    board.report(status(7))
-    await asyncio.sleep(0)
-    await end(writing)
-    bucket.may_write.set()
-    await board.flush()
-    assert bucket.written == [7]
-
-
-async def test_a_status_that_comes_while_another_is_written_is_written_after_it(board):
-    board, bucket, _ = board
-    board.report(status(1))
-    await asyncio.sleep(0)
-    board.report(status(2))
-    bucket.may_write.set()
-
-    async def is_written():
-        return bucket.written == [1, 2]
-
-    await until(is_written)
-    await board.flush()
-    assert bucket.written == [1, 2]
-
-
-async def test_a_status_that_could_not_be_written_is_tried_again(board):
-    board, bucket, _ = board
-    bucket.cut = True
-    bucket.may_write.set()
-    board.report(status(3))
-    for _ in range(10):
-        await asyncio.sleep(0)
-    bucket.cut = False
-
-    async def is_written():
-        return bucket.written == [3]
-
-    await until(is_written)
