@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
 
+from libs.calibration import Calibration
 from libs.downloads import Package, Progress, download_url, download_wheel
 from libs.errors import UserError
 
@@ -60,6 +61,8 @@ class Asset(_Frozen):
     size_bytes: int
     licence: str
     rewrite: str = ""
+    calibration: Calibration | None = None
+    """Of an embedder: its error rates, under the name of the template version (the asset's own)."""
     source: Annotated[PackageSource | UrlSource | OperatorSource, Field(discriminator="kind")]
 
 
