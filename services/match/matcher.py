@@ -1,39 +1,68 @@
-"""Searches the watch lists of a deployment for each probe."""
+"""Searches the watch lists of a deployment for each probe: the second lock.
+
+The lists of seeds (people who walk past on purpose, to measure TPIR) are searched too, but apart: a seed takes no place
+on the candidate list from anybody who is wanted, does not count in N, and is in no histogram of scores. So seeds make
+neither the list look longer nor the scores of strangers higher than they are.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from libs import metrics
 from libs.errors import PermanentError
+from libs.gallery import Candidate as Found
 from libs.gallery import Gallery
+from libs.geometry import Floats
 from proto import subjects
 from proto.governance import Warrant
 from proto.messages import Candidate, Candidates, Probe
+from services.match.counting import NOBODY, Counts
 from services.match.settings import MatchSettings
 
 
-class Deployments(Protocol):
-    """Where the matcher looks a deployment up."""
+class Warrants(Protocol):
+    """Where the matcher looks up what it may do: `libs.warrants.Warrants`."""
 
     async def find(self, key: str) -> Warrant | None:
         """The warrant of a deployment, or `None`."""
 
 
+class Entries(Protocol):
+    """Who may be found: `services.match.entries.Entries`."""
+
+    def is_searchable(self, watch_list: str, now: float) -> bool:
+        """Whether the list may be searched at `now`."""
+
+    def is_current(self, watch_list: str, subject: str, now: float) -> bool:
+        """Whether the subject is on the list at `now`."""
+
+
+@dataclass(frozen=True)
+class Books:
+    """What a matcher goes by."""
+
+    warrants: Warrants
+    entries: Entries
+
+
 class Matcher:
-    """The handler of probes: refuses what no armed deployment covers, forgets what is under its floor."""
+    """The handler of probes: refuses what no warrant covers now, forgets what is under the floor."""
 
     def __init__(
         self,
         gallery: Gallery,
-        deployments: Deployments,
+        books: Books,
+        counts: Counts,
         settings: MatchSettings,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._gallery = gallery
-        self._deployments = deployments
+        self._books = books
+        self._counts = counts
         self._settings = settings
         self._clock = clock
 
@@ -41,28 +70,55 @@ class Matcher:
         """The candidate list of a probe, which is sent even when it is empty: an empty one holds nothing of a face.
 
         Raises:
-            PermanentError: no deployment that is armed now covers the probe's camera, or the template is of
-                another version than the gallery's.
+            PermanentError: no warrant covers the probe's camera now, or the template is of another version than the
+                gallery's.
         """
         if probe.template_version != self._settings.template_version:
             raise PermanentError(f"the probe is of {probe.template_version}, the gallery of another version")
-        deployment = await self._deployments.find(subjects.key(probe.deployment))
-        if deployment is None or not deployment.covers(probe.camera, self._clock()):
+        now = self._clock()
+        warrant = await self._books.warrants.find(subjects.key(probe.deployment))
+        if warrant is None or not warrant.covers(probe.camera, now):
             raise PermanentError(f"no armed deployment {probe.deployment} covers camera {probe.camera}")
-        found = await self._gallery.search(deployment.watch_lists, probe.template[None], self._settings.candidates)
-        searched = sum([await self._gallery.count(name) for name in deployment.watch_lists])
-        kept = tuple(
-            Candidate(watch_list=candidate.watch_list, subject=candidate.subject, score=candidate.score)
-            for candidate in found[0]
-            if candidate.score >= deployment.floor
-        )
+        lists = self._searchable(warrant.watch_lists, now)
+        found = await self._current(lists, probe.template, warrant.floor, now)
+        seeds = await self._current(self._searchable(warrant.seed_lists, now), probe.template, warrant.floor, now)
+        searched = sum([await self._gallery.count(name) for name in lists])
+        self._counts.add(probe.deployment, probe.camera, found[0].score if found else NOBODY, searched)
+        return [self._answer(probe, _kept([*found, *seeds], warrant.floor), searched)]
+
+    def _searchable(self, watch_lists: Sequence[str], now: float) -> list[str]:
+        """Those lists that may be searched: one that expired, or whose import is under way, is left out."""
+        return [name for name in watch_lists if self._books.entries.is_searchable(name, now)]
+
+    async def _current(self, lists: Sequence[str], template: Floats, floor: float, now: float) -> list[Found]:
+        """The subjects on `lists` whom the template resembles most and whose entries hold now, best first.
+
+        More are asked for as long as expired entries take the places of others who may be over the floor.
+        """
+        if not lists:
+            return []
+        entries, wanted = self._books.entries, self._settings.candidates
+        k = wanted
+        while True:
+            (found,) = await self._gallery.search(lists, template[None], k)
+            current = [one for one in found if entries.is_current(one.watch_list, one.subject, now)]
+            enough = len(current) >= wanted or (current and found[-1].score < floor)
+            if enough or len(found) < k:
+                return current[:wanted]
+            k *= 2
+
+    def _answer(self, probe: Probe, kept: tuple[Candidate, ...], searched: int) -> Candidates:
         metrics.SEARCHES.labels(probe.deployment, "candidates" if kept else "nobody").inc()
-        return [
-            Candidates(
-                **probe.seen(),
-                candidates=kept,
-                searched=searched,
-                template_version=probe.template_version,
-                portrait=probe.portrait if kept else b"",
-            )
-        ]
+        return Candidates(
+            **probe.seen(),
+            candidates=kept,
+            searched=searched,
+            template_version=probe.template_version,
+            portrait=probe.portrait if kept else b"",
+        )
+
+
+def _kept(found: Sequence[Found], floor: float) -> tuple[Candidate, ...]:
+    """The candidates at or over the floor, best first."""
+    over = sorted((one for one in found if one.score >= floor), key=lambda one: -one.score)
+    return tuple(Candidate(watch_list=one.watch_list, subject=one.subject, score=one.score) for one in over)

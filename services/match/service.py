@@ -22,8 +22,10 @@ from proto.messages import (
     WatchListReply,
     WatchListRequest,
 )
+from services.match.counting import search_board
 from services.match.enrolment import Enrolment
-from services.match.matcher import Matcher
+from services.match.entries import open_entries
+from services.match.matcher import Books, Matcher
 from services.match.settings import EnrolmentSettings, MatchSettings, QdrantSettings
 
 
@@ -73,8 +75,12 @@ async def match(host: Host) -> AsyncIterator[None]:
         )
     )
     try:
-        async with open_warrants(host.bus, load(TrustSettings), host.log) as warrants:
-            matcher = Matcher(gallery, warrants, settings)
+        async with (
+            open_warrants(host.bus, load(TrustSettings), host.log) as warrants,
+            open_entries(host.bus) as entries,
+            search_board(host) as counts,
+        ):
+            matcher = Matcher(gallery, Books(warrants, entries), counts, settings)
             lists = WatchLists(gallery, host.bus.portraits)
             enrolment = Enrolment(host.bus, gallery, settings.template_version, load(EnrolmentSettings))
             endpoints: dict[str, Endpoint[Any]] = {
