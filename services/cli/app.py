@@ -24,12 +24,13 @@ from services.cli import console
 from services.cli import demo as demo_parts
 from services.cli.config import load_config
 from services.cli.data_dir import check_data_dir
+from services.cli.evaluation import open_evaluation
 from services.cli.outcome import Outcome
 from services.cli.patience import Stop
-from services.cli.replay import COOLDOWN_S, DEFAULT_THRESHOLD, Replay, ReplayOptions
+from services.cli.replay import COOLDOWN_S, DEFAULT_THRESHOLD, OnEnded, Replay, ReplayOptions
 from services.cli.report import write_report
 from services.cli.signals import until_done
-from services.cli.stack import SERVICES, StackOptions, open_stack
+from services.cli.stack import SERVICES, StackOptions
 from services.cli.up import run_up
 
 MODELS = ("yunet-2023mar", "sface-2021dec")
@@ -37,6 +38,11 @@ USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 """What Typer raises for arguments that do not fit: it exports the most special case alone."""
 INTERRUPTED = 130
 """128 + SIGINT, as shells say it."""
+LIVE = ("rtsp://", "rtsps://")
+LIVE_REMEDY = (
+    "record it first, or run `watchline up` and a deployment of your own "
+    "(`watchline deployment draft`, `authorise`, `arm`)"
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -92,7 +98,7 @@ def replay(
         list[str],
         typer.Option(
             help="A camera as NAME=LOCATION; give it once a camera. The location is a video file, an image, a folder "
-            "of images, or an http(s) or rtsp(s) URL."
+            "of images, or the http(s) URL of a recording."
         ),
     ],
     threshold: ThresholdOption = DEFAULT_THRESHOLD,
@@ -105,9 +111,12 @@ def replay(
 ) -> None:
     """Your own footage against your own reference images. Lossless and repeatable unless `--realtime`.
 
+    It is an evaluation: the footage must be recorded, and all of it is purged at the end. Live cameras run under a
+    deployment that officers draft, authorise and arm on `watchline up`.
+
     Ctrl-C ends it with the result so far; a second Ctrl-C without.
 
-    Example: `watchline replay --references people/ --source door=door.mp4 --source yard=rtsp://10.0.0.7/live`
+    Example: `watchline replay --references people/ --source door=door.mp4 --source yard=recordings/`
     """
     options = ReplayOptions(references, parse_sources(source), threshold, cooldown, realtime)
     _check_outputs(json_out, data_dir)
@@ -119,9 +128,10 @@ def replay(
 def up(
     config: Annotated[Path, typer.Option(help="The settings of this machine.")] = Path("watchline.toml"),
 ) -> None:
-    """Watchline on this machine, with the cameras, lists and deployment of a `watchline.toml`.
+    """The platform on this machine, with the cameras and officers of a `watchline.toml`, until Ctrl-C.
 
-    It ends with Ctrl-C, or when the hours of the deployment are over.
+    No camera runs before officers have drafted, authorised and armed a deployment: see `watchline deployment`. What is
+    armed when it stops is armed when it starts again, until its own end.
 
     `docs/watchline.toml` is an example to start from.
     """
@@ -217,7 +227,7 @@ def parse_sources(sources: list[str]) -> dict[str, str]:
     """The cameras by name from `NAME=LOCATION` arguments.
 
     Raises:
-        UserError: one has no name or a bad one, comes twice, or is a file that is not there.
+        UserError: one has no name or a bad one, comes twice, is live, or is a file that is not there.
     """
     cameras: dict[str, str] = {}
     for text in sources:
@@ -229,6 +239,10 @@ def parse_sources(sources: list[str]) -> dict[str, str]:
             raise UserError(f"{name!r} cannot name a camera", "use letters, digits, - and _, at most 64")
         if name in cameras:
             raise UserError(f"two sources are named {name}", "give each camera a name of its own")
+        if location.lower().startswith(LIVE):
+            raise UserError(
+                f"the source {name} is a live camera, and a replay is an evaluation of recordings", LIVE_REMEDY
+            )
         if "://" not in location and not Path(location).exists():
             raise UserError(f"{location} does not exist", "check the path of the source")
         cameras[name] = location if "://" in location else str(Path(location).resolve())
@@ -251,14 +265,15 @@ def _check_outputs(json_out: Path | None, data_dir: Path) -> None:
         raise UserError(f"--json {json_out} cannot be written", "choose another file")
 
 
-def _replay(options: ReplayOptions, data_dir: Path) -> Outcome:
+def _replay(options: ReplayOptions, data_dir: Path, on_ended: OnEnded | None = None) -> Outcome:
     stop = Stop()
 
     async def on_a_stack() -> Outcome:
         with console.replay_bars() as bars:
             stack_options = StackOptions(data_dir, on_event=console.print_event)
-            async with open_stack(stack_options, log.configure(LogSettings(level="error"), "watchline")) as stack:
-                return await Replay(stack.bus, options, bars.show, stop).run()
+            quiet = log.configure(LogSettings(level="error"), "watchline")
+            async with open_evaluation(stack_options, quiet) as evaluation:
+                return await Replay(evaluation, options, bars.show, stop, on_ended).run()
 
     return until_done(on_a_stack(), stop)
 
@@ -271,6 +286,5 @@ def _tell(outcome: Outcome, data_dir: Path, json_out: Path | None) -> None:
         console.print_written("figures", json_out)
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
-    failed = [name for name, camera in outcome.cameras.items() if camera.state == "failed"]
-    if failed or outcome.lost:
+    if not outcome.is_whole():
         raise typer.Exit(1)

@@ -1,7 +1,8 @@
 """The `watchline.toml` of a single machine, checked before anything starts.
 
-The tables `[[cameras]]`, `[[watch_lists]]` and `[deployment]` become records and references; those under `[services]`
-are handed to the services as settings (`[services.detect] min_score = 0.5` is `WATCHLINE_DETECT_MIN_SCORE=0.5`).
+The tables `[[cameras]]` become records; those under `[services]` are handed to the services as settings
+(`[services.detect] min_score = 0.5` is `WATCHLINE_DETECT_MIN_SCORE=0.5`). Watch lists and deployments are no settings:
+officers make them while the machine runs.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ import difflib
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings
 
 from libs.errors import UserError
-from libs.gallery.contract import collection_name
 from libs.settings import HealthSettings, InferenceSettings, LogSettings, NatsSettings, ServiceSettings
-from proto.messages import ListName, Name
+from proto.messages import Name
 from services.alert.settings import AlertSettings
 from services.detect.settings import DetectSettings
 from services.embed.settings import EmbedSettings
+from services.govern.settings import GovernSettings
 from services.ingest.settings import IngestSettings
 from services.match.settings import EnrolmentSettings, MatchSettings, QdrantSettings
 
@@ -31,6 +32,7 @@ class _Table(BaseModel):
 
 
 GROUPS: dict[str, type[BaseSettings]] = {
+    "govern": GovernSettings,
     "detect": DetectSettings,
     "embed": EmbedSettings,
     "match": MatchSettings,
@@ -45,16 +47,13 @@ GROUPS: dict[str, type[BaseSettings]] = {
     "nats": NatsSettings,
 }
 """The settings groups that a table `[services.NAME]` may hold."""
-OURS = {"nats": frozenset({"url"})}
+OURS = {"nats": frozenset({"url"}), "govern": frozenset({"key", "profiles"})}
 """Settings that the stack decides itself."""
-
-
-def _listable(name: str) -> str:
-    try:
-        collection_name(name, "any")
-    except UserError as error:
-        raise ValueError(str(error)) from None
-    return name
+MOVED = {
+    "watch_lists": "make lists while it runs: `watchline watchlist create`, then `watchline watchlist import`",
+    "deployment": "draft it while it runs: `watchline deployment draft`, then `authorise` and `arm`",
+}
+"""Tables that there were, and where what they said is said now."""
 
 
 class NatsTable(_Table):
@@ -72,48 +71,32 @@ class CameraTable(_Table):
     realtime: bool = True
 
 
-class WatchListTable(_Table):
-    """A watch list and the folder it is enrolled from at every start."""
-
-    name: Annotated[ListName, AfterValidator(_listable)]
-    references: Path
-
-
-class DeploymentTable(_Table):
-    """The deployment that makes the cameras run."""
-
-    name: Name
-    purpose: str = Field(min_length=1)
-    threshold: float = Field(ge=-1, le=1)
-    floor: float = Field(ge=-1, le=1)
-    cooldown_s: float = Field(default=60.0, ge=0)
-    hours: float = Field(gt=0, le=24)
-    """It ends by itself so long after the start."""
-
-    @model_validator(mode="after")
-    def _floor_is_not_over_threshold(self) -> DeploymentTable:
-        if self.floor > self.threshold:
-            raise ValueError(f"the floor {self.floor} is over the threshold {self.threshold}")
-        return self
-
-
 class UpConfig(_Table):
     """A whole `watchline.toml`."""
 
     data_dir: Path = Path(".watchline/up")
+    officers: Path = Path("officers.toml")
+    """The roster of officers: who may do what. `watchline officer new` makes a key, and shows the table for it."""
+    profiles: Path | None = None
+    """A folder of policy profiles of the site, beside those that ship with the product."""
     nats: NatsTable = NatsTable()
     cameras: tuple[CameraTable, ...] = Field(min_length=1)
-    watch_lists: tuple[WatchListTable, ...] = Field(min_length=1)
-    deployment: DeploymentTable
     services: dict[str, dict[str, str | int | float | bool]] = {}
     """Settings of services: `[services.detect]`, `[services.log]`, …"""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _what_has_moved_is_told(cls, tables: dict[str, Any]) -> dict[str, Any]:
+        for name, where in MOVED.items():
+            if name in tables:
+                raise ValueError(f"[{name}] is no setting any more: {where}")
+        return tables
+
     @model_validator(mode="after")
     def _names_are_unique(self) -> UpConfig:
-        for tables in (self.cameras, self.watch_lists):
-            names = [table.name for table in tables]
-            if twice := {name for name in names if names.count(name) > 1}:
-                raise ValueError(f"two tables are named {min(twice)}")
+        names = [table.name for table in self.cameras]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two tables are named {min(twice)}")
         return self
 
     def environment(self) -> dict[str, str]:
@@ -146,7 +129,22 @@ def load_config(path: Path) -> UpConfig:
         raise UserError(f"{path}: {where}", problem["msg"].removeprefix("Value error, ").lower()) from None
     for table, values in config.services.items():
         _check_settings(path, table, values)
-    return _resolved(config, path.resolve().parent)
+    config = _resolved(config, path.resolve().parent)
+    _check_places(config)
+    return config
+
+
+def _check_places(config: UpConfig) -> None:
+    """Does nothing where the roster and the profiles are there.
+
+    Raises:
+        UserError: they are not.
+    """
+    if not config.officers.is_file():
+        remedy = "make a key for each officer with `watchline officer new`, and put the tables it shows into that file"
+        raise UserError(f"there is no roster of officers {config.officers}", remedy)
+    if config.profiles is not None and not config.profiles.is_dir():
+        raise UserError(f"{config.profiles} is not a folder", "make it, or leave `profiles` out")
 
 
 def _check_settings(path: Path, table: str, values: dict[str, str | int | float | bool]) -> None:
@@ -182,10 +180,10 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _resolved(config: UpConfig, base: Path) -> UpConfig:
-    lists = [table.model_copy(update={"references": base / table.references}) for table in config.watch_lists]
-    cameras = [
+    cameras = tuple(
         table if "://" in table.location else table.model_copy(update={"location": str(base / table.location)})
         for table in config.cameras
-    ]
-    changes = {"data_dir": base / config.data_dir, "watch_lists": tuple(lists), "cameras": tuple(cameras)}
-    return config.model_copy(update=changes)
+    )
+    profiles = base / config.profiles if config.profiles is not None else None
+    changes = {"data_dir": base / config.data_dir, "officers": base / config.officers, "profiles": profiles}
+    return config.model_copy(update={**changes, "cameras": cameras})

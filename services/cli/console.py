@@ -14,7 +14,7 @@ from rich.table import Table
 
 from libs.assets import AssetStore
 from proto.messages import Alert
-from services.cli.enrol import FolderEnrolment
+from services.cli.importing import ImportResult
 from services.cli.outcome import CameraCount, Outcome, Progress
 from services.cli.report import counted
 
@@ -66,7 +66,7 @@ class ReplayBars:
 
     def show(self, progress: Progress) -> None:
         """Shows how far a replay is."""
-        self.show_enrolment(progress.enrolment)
+        self.show_import(progress.references)
         for name, camera in progress.cameras.items():
             if camera.state != "waiting":
                 done = camera.frames + camera.dropped
@@ -77,10 +77,10 @@ class ReplayBars:
             self._bars.console.print(alert_line(alert))
         self._alerts = len(progress.alerts)
 
-    def show_enrolment(self, enrolment: FolderEnrolment) -> None:
-        """Shows how far the enrolment of a folder is."""
-        note = f"{len(enrolment.refused)} refused" if enrolment.refused else ""
-        self._bar("references", enrolment.enrolled + len(enrolment.refused), enrolment.images, note)
+    def show_import(self, result: ImportResult) -> None:
+        """Shows how far the import of references is."""
+        note = f"{len(result.refused)} refused" if result.refused else ""
+        self._bar("references", result.done, result.images, note)
 
     def _bar(self, name: str, done: int, total: int | None, note: str) -> None:
         if name not in self._tasks:
@@ -89,9 +89,10 @@ class ReplayBars:
 
 
 def alert_line(alert: Alert) -> str:
-    """An alert on one line."""
+    """An alert on one line, with its stamp."""
+    stamp = f"[reverse] {escape(alert.stamp)} [/] " if alert.stamp else ""
     return (
-        f"[bold red]ALERT[/] camera [bold]{escape(alert.camera)}[/] at {alert.source_time_s:.2f} s: resembles "
+        f"{stamp}[bold red]ALERT[/] camera [bold]{escape(alert.camera)}[/] at {alert.source_time_s:.2f} s: resembles "
         f"[bold]{escape(alert.subject)}[/], score {alert.score:.3f} (threshold {alert.threshold:.2f}, "
         f"{alert.samples} sample{'s' if alert.samples > 1 else ''}, N = {alert.searched})"
     )
@@ -121,9 +122,8 @@ def print_outcome(outcome: Outcome) -> None:
     out.print(f"{frames} frames in {outcome.seconds:.1f} s, {frames / max(outcome.seconds, 1e-9):.0f} frames/s")
     for refusal in outcome.refused:
         err.print(f"[yellow]not enrolled:[/] {escape(refusal.image.name)}: {escape(refusal.reason)}")
-    for name, camera in outcome.cameras.items():
-        if camera.detail and camera.state != "stopped":
-            err.print(f"[yellow]camera {escape(name)}:[/] {escape(camera.detail)}")
+    for name, detail in outcome.troubles().items():
+        err.print(f"[yellow]camera {escape(name)}:[/] {escape(detail)}")
     if outcome.lost:
         lost = "1 sample was lost" if outcome.lost == 1 else f"{outcome.lost} samples were lost"
         err.print(f"[red]{lost}:[/] {escape(why_lost(outcome))}", soft_wrap=True)

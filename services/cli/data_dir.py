@@ -9,29 +9,39 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from libs.errors import UserError
 from proto import subjects
 
 REPLAY_ID = re.compile(r"replay-[0-9a-f]{12}")
 """The id of a replay, which its deployment and its watch list bear."""
+Purpose = Literal["platform", "evaluation"]
+"""What a data directory is for. An evaluation with its throw-away officers never runs on the data of a platform."""
+REMEDIES: dict[Purpose, str] = {
+    "platform": "choose another data_dir in watchline.toml",
+    "evaluation": "choose another --data-dir",
+}
 LOG_BYTES = 10 * 1024 * 1024
 """A log longer than this when a stack starts is put aside, in place of the one put aside before it."""
 
 
 @contextmanager
-def occupied(path: Path) -> Iterator[None]:
+def occupied(path: Path, purpose: Purpose) -> Iterator[None]:
     """Holds the folder, which is made if need be, while the block runs; before and after it forgets what must go.
 
     Raises:
-        UserError: another process has it, or it cannot be made.
+        UserError: another process has it, it serves another purpose, or it cannot be made.
     """
     lock = _lock(path)
     try:
-        forget(path)
-        yield
+        _dedicate(path, purpose)
+        forget(path, purpose)
+        try:
+            yield
+        finally:
+            forget(path, purpose)
     finally:
-        forget(path)
         os.close(lock)
 
 
@@ -49,13 +59,15 @@ def check_data_dir(path: Path) -> None:
         raise UserError(f"{path} cannot be written", "choose another --data-dir")
 
 
-def forget(path: Path) -> None:
+def forget(path: Path, purpose: Purpose) -> None:
     """Deletes what no stack may find: camera records, which hold passwords, and what was enrolled by replays cut off.
 
-    The programs that keep them must have ended. Whoever uses a stack writes its cameras anew, and enrols its lists, and
-    with them the portraits of references, at every start.
+    The programs that keep them must have ended. Whoever uses a stack writes its cameras anew. The lists of a platform
+    stay, with the portraits of their references.
     """
     _delete_stream(path, f"KV_{subjects.CAMERAS.name}")
+    if purpose == "platform":
+        return
     _delete_stream(path, f"OBJ_{subjects.REFERENCE_PORTRAITS.name}")
     lists = [entry for entry in _entries(path / "gallery") if REPLAY_ID.fullmatch(entry.name.partition(".")[0])]
     for entry in lists:
@@ -83,6 +95,20 @@ def _lock(path: Path) -> int:
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def _dedicate(path: Path, purpose: Purpose) -> None:
+    """Notes what the folder is for, if nobody has.
+
+    Raises:
+        UserError: it is for something else.
+    """
+    note = path / "purpose"
+    noted = note.read_text().strip() if note.exists() else ""
+    if not noted:
+        note.write_text(f"{purpose}\n")
+    elif noted != purpose:
+        raise UserError(f"{path} holds the data of the {noted}", REMEDIES[purpose])
 
 
 def _unusable(path: Path, error: OSError) -> UserError:

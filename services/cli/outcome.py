@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from proto.messages import Alert, DeadLetter
-from services.cli.enrol import FolderEnrolment, Refusal
+from services.cli.importing import ImportResult, Refusal
+
+CUT_SHORT = "its deployment ended before its source did: see govern.log"
+"""For example because `govern` died: an evaluation ends when it starts again."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class CameraCount:
 class Progress:
     """How far a replay is; given to `on_progress` at every change."""
 
-    enrolment: FolderEnrolment = field(default_factory=FolderEnrolment)
+    references: ImportResult = field(default_factory=ImportResult)
     cameras: dict[str, CameraCount] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
@@ -56,6 +59,20 @@ class Outcome:
     """Whether a person ended it before its sources did."""
     left_behind: Sequence[str] = ()
     """What could not be cleaned up, and what becomes of it."""
+    deployment: str = ""
+    stamp: str = ""
+    """`EVALUATION` where it was one."""
+
+    def is_whole(self) -> bool:
+        """Whether every camera came to the end of its source, and nothing was lost."""
+        return not self.lost and all(camera.state == "ended" for camera in self.cameras.values())
+
+    def troubles(self) -> dict[str, str]:
+        """By camera: what a person must know of how it was read."""
+        found = {name: camera.detail for name, camera in self.cameras.items() if camera.state != "stopped"}
+        if not self.interrupted:
+            found |= {name: CUT_SHORT for name, camera in self.cameras.items() if camera.state == "stopped"}
+        return {name: detail for name, detail in found.items() if detail}
 
     def as_json(self) -> dict[str, object]:
         """The outcome as `--json` writes it."""
@@ -68,6 +85,7 @@ class Outcome:
             "reasons": dict(self.reasons),
             "interrupted": self.interrupted,
             "left_behind": list(self.left_behind),
+            "stamp": self.stamp,
             "seconds": round(self.seconds, 3),
         }
 

@@ -1,7 +1,8 @@
-"""A replay: recorded or live sources through the whole pipeline against a folder of reference images.
+"""A replay: recorded sources through the whole pipeline against a folder of reference images.
 
-It goes through the same records, subjects and locks as any deployment: a watch list of its own is enrolled, cameras
-and a deployment are recorded, and when the sources have ended the deployment is ended and the list destroyed.
+It is an evaluation, and goes through the same acts, records and locks as any deployment: a watch list of its own is
+made and imported, a deployment is drafted, authorised and armed; and when the sources have ended it is ended and
+purged, and the list destroyed.
 """
 
 from __future__ import annotations
@@ -9,21 +10,24 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from libs.bus import AskError, Bus, Mirror
+from libs.bus import Mirror
 from libs.errors import PermanentError, TransientError
 from libs.waiting import any_of, end
 from proto import subjects
-from proto.messages import Alert, DeadLetter, WatchListReply, WatchListRequest
-from proto.records import CameraRecord, CameraStatus, DeploymentRecord, TrackState
-from services.cli.enrol import FolderEnrolment, Refusal, enrol_folder
+from proto.governance import EntryForm, Zone
+from proto.messages import Alert, DeadLetter
+from proto.records import CameraRecord, CameraStatus, TrackState
+from services.cli.cameras import register, unregister
+from services.cli.course import TO_ARMED, TO_ENDED, TO_PURGED
+from services.cli.evaluation import LONGEST_S, STAMP, Evaluation, draft, list_form
+from services.cli.importing import ImportResult, Refusal, folder_images, import_images
 from services.cli.outcome import CameraCount, Outcome, Progress
-from services.cli.patience import Stop, insist, within
-from services.cli.records import Arming
+from services.cli.patience import INSIST_S, Stop, insist, within
 from services.cli.tally import OVER, Tally
 
 __all__ = ["CameraCount", "Outcome", "Progress", "Refusal", "Replay", "ReplayOptions"]
@@ -31,13 +35,12 @@ __all__ = ["CameraCount", "Outcome", "Progress", "Refusal", "Replay", "ReplayOpt
 DEFAULT_THRESHOLD = 0.5
 """Comparison score. Source: measured, docs/decisions.md, "The default threshold"."""
 FLOOR_UNDER_THRESHOLD = 0.1
-"""Candidates this far under the threshold still count towards the fusion of a track; under it they are forgotten."""
+"""As `govern` seals it: candidates this far under the threshold still count towards the fusion of a track; under it
+they are forgotten."""
 COOLDOWN_S = 60.0
 """The shortest time between two alerts for one subject at one camera."""
 RETRIES = 3
 """A source that cannot be reached is given up after so many more tries (about four seconds)."""
-LONGEST_S = 24 * 3600.0
-"""A replay's deployment ends by itself after a day."""
 STALL_S = 30.0
 """Samples that were not answered so long after the last sign of life are given up, and reported."""
 WIND_DOWN_S = 0.6
@@ -46,13 +49,12 @@ from then on, for the deployment has ended, and is shown as lost."""
 PORTRAITS_S = 0.3
 """How long the pictures of its alerts may take then. Without hurry they have longer."""
 
-DEPLOYMENT = "the deployment {} may still be recorded as armed: the next start with the same --data-dir ends it"
+DEPLOYMENT = "the deployment {} may still be armed: the next start with the same --data-dir ends it"
+DATA = "the deployment {} was not purged: the next start with the same --data-dir purges it"
 WATCH_LIST = (
-    "the watch list {} was not dropped: its files are deleted when the programs have ended; a Qdrant server "
-    "keeps its collection"
+    "the watch list {} was not destroyed: its files are deleted when the programs have ended; a Qdrant server keeps "
+    "its collection until the next start with the same --data-dir"
 )
-UNKNOWN_LIST = "400"
-"""How `match` refuses to drop a list that is not there, for example because an earlier ask was carried out."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class ReplayOptions:
 
 
 OnProgress = Callable[[Progress], None]
+OnEnded = Callable[[Evaluation, str], Awaitable[None]]
+"""Called with the name of the deployment when it has ended, while all that is known of it is still there."""
 Mirrors = tuple[Mirror[CameraStatus], Mirror[TrackState]]
 
 
@@ -76,70 +80,83 @@ class Replay:
     Once its cameras run it heeds `stop`: it ends them, waits a moment for what is under way, and has an outcome.
     """
 
-    def __init__(self, bus: Bus, options: ReplayOptions, on_progress: OnProgress, stop: Stop | None = None) -> None:
-        self._bus = bus
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        options: ReplayOptions,
+        on_progress: OnProgress,
+        stop: Stop | None = None,
+        on_ended: OnEnded | None = None,
+    ) -> None:
+        self._evaluation = evaluation
+        self._bus = evaluation.bus
         self._options = options
         self._on_progress = on_progress
+        self._on_ended = on_ended
         self._stop = stop or Stop()
         self._id = f"replay-{int(time.time()):08x}{secrets.token_hex(2)}"
+        self._course = evaluation.course(self._id)
         self._tally = Tally(self._id, options.sources)
         self._heard = time.monotonic()
         self._undone: set[str] = set()
-        """What must be cleaned up: `DEPLOYMENT`, `WATCH_LIST`."""
+        """What must be cleaned up: `DEPLOYMENT`, `DATA`, `WATCH_LIST`."""
         self._left_behind: list[str] = []
 
     async def run(self) -> Outcome:
-        """Enrols, runs the cameras to their end or to a person's, and cleans up.
+        """Imports, runs the cameras to their end or to a person's, and cleans up.
 
         Raises:
             UserError: there is no reference image, or none can be enrolled.
-            TransientError: the bus or `match` was away for long before the cameras ran.
+            TransientError: the bus or a service was away for long before the cameras ran.
+            AskError: an act was refused.
         """
-        arming = Arming(self._bus, self._record(), self._cameras())
-        self._undone.add(WATCH_LIST)
         try:
-            await insist(partial(self._ask_for_list, "create"))
-            await enrol_folder(self._bus, self._id, self._options.references, self._show_enrolment)
-            seconds = await self._run_cameras(arming)
+            await self._import()
+            seconds = await self._run_cameras()
             outcome = await self._outcome(seconds)
         except asyncio.CancelledError:
             self._stop.ask()
             raise
         finally:
-            await self._clean_up(arming)
+            await self._clean_up()
         return replace(outcome, interrupted=self._stop.asked, left_behind=tuple(self._left_behind))
 
-    async def _ask_for_list(self, verb: str) -> None:
-        await self._bus.ask(f"{subjects.WATCHLIST}.{verb}", WatchListRequest(watch_list=self._id), WatchListReply)
+    async def _import(self) -> None:
+        entry = EntryForm(
+            reason="evaluation",
+            requester="the operator of this machine",
+            source="the folder of references",
+            lawful_basis="the operator answers for it",
+            expires_at=time.time() + LONGEST_S,
+        )
+        images = folder_images(self._options.references, entry)
+        self._undone.add(WATCH_LIST)
+        await self._course.make_list(list_form(self._id))
+        await import_images(self._evaluation.client("list_manager"), self._id, images, self._show_import)
 
-    def _show_enrolment(self, enrolment: FolderEnrolment) -> None:
-        self._tally.take_enrolment(enrolment)
+    def _show_import(self, result: ImportResult) -> None:
+        self._tally.take_import(result)
         self._on_progress(self._tally.progress)
 
     # -- cameras
 
-    def _cameras(self) -> list[CameraRecord]:
-        return [
+    async def _arm(self) -> None:
+        """Registers the cameras, and arms the deployment that makes them run."""
+        cameras = [
             CameraRecord(camera=name, location=location, realtime=self._options.realtime, retries=RETRIES)
             for name, location in self._options.sources.items()
         ]
+        await register(self._bus, cameras)
+        zones = {name: Zone() for name in self._options.sources}
+        await self._course.draft(draft(self._id, zones, self._options.threshold, self._options.cooldown_s))
+        await self._course.go(TO_ARMED)
 
-    def _record(self) -> DeploymentRecord:
-        now = time.time()
-        return DeploymentRecord(
-            deployment=self._id,
-            state="armed",
-            purpose="replay of the operator's own recordings",
-            cameras=tuple(self._options.sources),
-            watch_lists=(self._id,),
-            threshold=self._options.threshold,
-            floor=max(-1.0, self._options.threshold - FLOOR_UNDER_THRESHOLD),
-            cooldown_s=self._options.cooldown_s,
-            starts_at=now - 1,
-            ends_at=now + LONGEST_S,
-        )
+    async def _disarm(self, patience_s: float = INSIST_S) -> None:
+        """Ends the deployment, and forgets its cameras."""
+        await self._course.go(TO_ENDED, patience_s)
+        self._undone.discard(DEPLOYMENT)
 
-    async def _run_cameras(self, arming: Arming) -> float:
+    async def _run_cameras(self) -> float:
         """Seconds from the arming of the cameras to the end of the last answer."""
         async with (
             Mirror.open(self._bus, subjects.STATUS, CameraStatus) as statuses,
@@ -151,12 +168,12 @@ class Replay:
             ]
             began = time.monotonic()
             try:
-                self._undone.add(DEPLOYMENT)
+                self._undone |= {DEPLOYMENT, DATA}
                 self._stop.heeded = True
-                await arming.arm()
+                await self._arm()
                 await self._follow((statuses, tracks))
                 if self._stop.asked:
-                    await self._wind_down((statuses, tracks), arming)
+                    await self._wind_down((statuses, tracks))
             finally:
                 await end(*listeners)
         return time.monotonic() - began
@@ -169,10 +186,10 @@ class Replay:
             await any_of(*(mirror.changed() for mirror in mirrors), self._stop.wait(), timeout_s=1.0)
             self._update(mirrors)
 
-    async def _wind_down(self, mirrors: Mirrors, arming: Arming) -> None:
+    async def _wind_down(self, mirrors: Mirrors) -> None:
         """Ends the deployment, and waits a moment for the last counts of its cameras."""
         until = time.monotonic() + WIND_DOWN_S
-        disarming = asyncio.create_task(arming.disarm(WIND_DOWN_S))
+        disarming = asyncio.create_task(self._disarm(WIND_DOWN_S), name="disarm")
         try:
             while not (self._tally.is_over() and disarming.done()) and time.monotonic() < until:
                 await any_of(*(mirror.changed() for mirror in mirrors), timeout_s=0.1)
@@ -205,13 +222,15 @@ class Replay:
         return Outcome(
             cameras={name: _settled(camera) for name, camera in progress.cameras.items()},
             alerts=sorted(progress.alerts, key=lambda alert: (alert.camera, alert.source_time_s)),
-            refused=tuple(progress.enrolment.refused),
+            refused=tuple(progress.references.refused),
             lost=self._tally.lost(),
             seconds=seconds,
-            references=progress.enrolment.enrolled,
+            references=progress.references.enrolled,
             threshold=self._options.threshold,
             portraits=await self._portraits(),
             reasons=self._tally.reasons(),
+            deployment=self._id,
+            stamp=STAMP,
         )
 
     async def _portraits(self) -> dict[str, bytes]:
@@ -230,24 +249,29 @@ class Replay:
             self._left_behind.append(f"pictures are missing in the report ({error.reason})")
         return portraits
 
-    async def _clean_up(self, arming: Arming) -> None:
-        """Ends the deployment and destroys the list; what cannot be done is noted."""
+    async def _clean_up(self) -> None:
+        """Ends the deployment, destroys the list and purges; what cannot be done is noted."""
         try:
-            await within(self._undo(arming), self._stop)
+            await within(self._undo(), self._stop)
         except (TransientError, PermanentError) as error:
             self._left_behind.append(f"not all could be cleaned up ({error.reason})")
+        if DEPLOYMENT in self._undone:
+            self._undone.discard(DATA)  # which goes without saying
         self._left_behind += [text.format(self._id) for text in sorted(self._undone)]
 
-    async def _undo(self, arming: Arming) -> None:
+    async def _undo(self) -> None:
         if DEPLOYMENT in self._undone:
-            await arming.disarm()
-            self._undone.remove(DEPLOYMENT)
-        try:
-            await insist(partial(self._ask_for_list, "drop"))
-        except AskError as error:
-            if error.code != UNKNOWN_LIST:
-                raise
-        self._undone.remove(WATCH_LIST)
+            await self._disarm()
+        if DATA in self._undone:
+            await unregister(self._bus, self._options.sources)
+            if self._on_ended is not None and not self._stop.asked:
+                await self._on_ended(self._evaluation, self._id)
+        if WATCH_LIST in self._undone:
+            await self._course.destroy_list()
+            self._undone.remove(WATCH_LIST)
+        if DATA in self._undone:
+            await self._course.go(TO_PURGED)
+            self._undone.remove(DATA)
 
 
 def _settled(camera: CameraCount) -> CameraCount:

@@ -1,4 +1,8 @@
-"""Watchline on one machine: a NATS server of its own, the five services, and Qdrant Edge inside `match`."""
+"""Watchline on one machine: a NATS server of its own, the six services, and Qdrant Edge inside `match`.
+
+`govern` signs with a key of this data directory; the other services are told its public half, and the roster of the
+officers whose acts count.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +13,22 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from libs.bus import AskError, Bus, connect
-from libs.errors import TransientError, UserError
+from libs.bus import Bus, connect
+from libs.errors import UserError
 from libs.log import Log
+from libs.seals import PublicKey
 from libs.settings import NatsSettings
-from proto import subjects
-from proto.messages import WatchListReply, WatchListRequest
-from proto.records import DeploymentRecord
-from services.cli.data_dir import REPLAY_ID, occupied
+from services.cli.data_dir import Purpose, occupied
+from services.cli.keys import govern_key_path, govern_signer
 from services.cli.patience import heed_cancellation
-from services.cli.records import disarm_all
 from services.cli.supervisor import Program, ProgramSpec, running
 
-SERVICES = ("detect", "embed", "match", "alert", "ingest")
+SERVICES = ("govern", "detect", "embed", "match", "alert", "ingest")
 """In the order they start: those who are asked before those who ask."""
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """The largest message: a reference photograph of a modern camera. NATS' default is 1 MB."""
@@ -42,10 +44,19 @@ HEALTH_PORT = "WATCHLINE_HEALTH_PORT"
 
 @dataclass(frozen=True)
 class StackOptions:
-    """`port` 0 takes a free one; `environment` is handed to every service."""
+    """`port` 0 takes a free one; `environment` is handed to every service.
+
+    Attributes:
+        officers: the roster of officers; without one nobody may act.
+        profiles: a folder of the site's own policy profiles.
+        purpose: what the data directory is for.
+    """
 
     data_dir: Path
     port: int = 0
+    officers: Path | None = None
+    profiles: Path | None = None
+    purpose: Purpose = "platform"
     services: tuple[str, ...] = SERVICES
     environment: Mapping[str, str] = field(default_factory=dict)
     on_event: Callable[[str, str], None] = lambda _program, _event: None
@@ -58,33 +69,36 @@ class Stack:
     url: str
     bus: Bus
     programs: Mapping[str, Program]
+    public_key: PublicKey
+    """Of `govern`."""
 
 
 @asynccontextmanager
 async def open_stack(options: StackOptions, log: Log) -> AsyncIterator[Stack]:
-    """A running stack, ready for work, that ends with the block. It starts with nothing armed.
+    """A running stack, ready for work, that ends with the block.
+
+    What was armed when it ended runs on until its own end, unless its profile says that it ends with a restart.
 
     Raises:
-        UserError: another program uses the data directory, the port is taken, a program has wrong settings, or one is
-            not ready in time.
+        UserError: another program uses the data directory, or it serves another purpose; the port is taken, a program
+            has wrong settings, or one is not ready in time.
     """
     logs = options.data_dir / "logs"
-    with occupied(options.data_dir), tempfile.TemporaryDirectory(prefix="watchline-") as runtime:
-        port = free_port(options.port)
+    with occupied(options.data_dir, options.purpose), tempfile.TemporaryDirectory(prefix="watchline-") as runtime:
+        port, key = free_port(options.port), govern_signer(options.data_dir).public
         url = f"nats://{HOST}:{port}"
         nats_server = _nats_server(options, port, Path(runtime) / "nats.conf")
-        services = [_service(name, url, options) for name in options.services]
+        trust = _trust(options, key, Path(runtime) / "officers.toml")
+        services = [_service(name, url, options, trust) for name in options.services]
         async with (
             running([nats_server], logs, options.on_event) as servers,
-            _connected(url, log, servers[nats_server.name]) as bus,
+            _connected(url, log, servers["nats-server"]) as bus,
         ):
-            left = await disarm_all(bus)
             heed_cancellation()
             async with running(services, logs, options.on_event) as programs:
                 await _until_ready(bus, options.services)
-                await _drop_lists(bus, left)
                 heed_cancellation()
-                yield Stack(url, bus, {**servers, **programs})
+                yield Stack(url, bus, {**servers, **programs}, key)
 
 
 @asynccontextmanager
@@ -100,13 +114,6 @@ async def _connected(url: str, log: Log, server: Program) -> AsyncIterator[Bus]:
         if not closing.done():
             await server.stop()
         await closing
-
-
-async def _drop_lists(bus: Bus, ended: Iterable[DeploymentRecord]) -> None:
-    """Drops the lists of replays that were killed, where the engine is not in the data directory but on a server."""
-    for name in {name for record in ended for name in record.watch_lists if REPLAY_ID.fullmatch(name)}:
-        with suppress(AskError, TransientError):  # the embedded engine's are gone already
-            await bus.ask(f"{subjects.WATCHLIST}.drop", WatchListRequest(watch_list=name), WatchListReply)
 
 
 def _nats_server(options: StackOptions, port: int, config: Path) -> ProgramSpec:
@@ -150,18 +157,34 @@ def nats_server_path() -> str:
     return found
 
 
-def _service(name: str, url: str, options: StackOptions) -> ProgramSpec:
+def _trust(options: StackOptions, key: PublicKey, nobody: Path) -> dict[str, str]:
+    """Whom the services trust, as environment variables; `nobody` becomes the roster where there is none."""
+    if options.officers is None:
+        nobody.write_text("")
+    officers = (options.officers or nobody).resolve()
+    return {"WATCHLINE_TRUST_PUBLIC_KEY": str(key), "WATCHLINE_TRUST_OFFICERS": str(officers)}
+
+
+def _service(name: str, url: str, options: StackOptions, trust: Mapping[str, str]) -> ProgramSpec:
     environment = {
         "WATCHLINE_NATS_URL": url,
         "WATCHLINE_DATA_DIR": str(options.data_dir),
         "PYTHONUNBUFFERED": "1",
         "WATCHLINE_SERVICE_GRACE_S": "0.7",
+        **trust,
+        **(_govern(options) if name == "govern" else {}),
         **options.environment,
     }
     port = environment.get(HEALTH_PORT, os.environ.get(HEALTH_PORT, ""))
     if port.isdecimal() and int(port) > 0:
         environment[HEALTH_PORT] = str(int(port) + SERVICES.index(name))
     return ProgramSpec(name, (sys.executable, "-m", f"services.{name}"), environment)
+
+
+def _govern(options: StackOptions) -> dict[str, str]:
+    """What `govern` alone is told."""
+    own = {"WATCHLINE_GOVERN_KEY": str(govern_key_path(options.data_dir).resolve())}
+    return own | ({"WATCHLINE_GOVERN_PROFILES": str(options.profiles.resolve())} if options.profiles else {})
 
 
 async def _until_ready(bus: Bus, services: tuple[str, ...]) -> None:

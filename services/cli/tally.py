@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from proto.messages import Alert, DeadLetter
 from proto.records import CameraStatus, TrackState
-from services.cli.enrol import FolderEnrolment
+from services.cli.importing import ImportResult
 from services.cli.outcome import CameraCount, Progress
 
 LINKS = ("sample", "probe", "candidates")
@@ -25,9 +25,9 @@ class Tally:
         self._statuses: dict[str, CameraStatus] = {}
         self._tracks: dict[str, TrackState] = {}
 
-    def take_enrolment(self, enrolment: FolderEnrolment) -> None:
-        """Takes how far the enrolment is."""
-        self.progress.enrolment = enrolment
+    def take_import(self, result: ImportResult) -> None:
+        """Takes how far the import of the references is."""
+        self.progress.references = result
 
     def take_alert(self, alert: Alert) -> None:
         """Takes an alert."""

@@ -1,101 +1,132 @@
-"""`watchline up`: the single machine, as its `watchline.toml` says, until it is stopped or its deployment is over."""
+"""`watchline up`: the platform on this machine, as its `watchline.toml` says, until it is stopped.
+
+What runs on it is for officers to decide meanwhile: they make watch lists, and draft, authorise, arm and end
+deployments.
+What is armed when it stops is armed when it starts again, until its own end.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from functools import partial
+from collections.abc import Collection, Iterable
+
+from rich.markup import escape
 
 from libs import log
 from libs.bus import Bus
-from libs.errors import TransientError
-from libs.settings import LogSettings
-from libs.waiting import end
+from libs.officers import Roster
+from libs.seals import Signer
+from libs.settings import LogSettings, TrustSettings
+from libs.warrants import Warrants, open_warrants
 from proto import subjects
-from proto.messages import Alert, WatchListReply, WatchListRequest
-from proto.records import CameraRecord, DeploymentRecord
+from proto.governance import Warrant
+from proto.messages import Alert
+from proto.records import CameraRecord
+from proto.sealed import GOVERN
 from services.cli import console
+from services.cli.cameras import register
 from services.cli.config import UpConfig
-from services.cli.enrol import enrol_folder
-from services.cli.patience import Stop, insist, within
-from services.cli.records import Arming, next_version
-from services.cli.stack import StackOptions, open_stack
-
-LOOK_S = 1.0
-"""How often it is looked whether the deployment is over: by the clock on the wall, which a sleeping machine keeps."""
+from services.cli.report import counted
+from services.cli.stack import Stack, StackOptions, open_stack
 
 
 async def run_up(config: UpConfig) -> None:
-    """Runs the stack and shows its alerts until it is cancelled or the deployment's end time has come.
+    """Runs the stack, and shows its alerts and what is armed, until it is cancelled.
 
     Raises:
-        UserError: a program did not start, or no reference of a list could be enrolled.
+        UserError: a program did not start, or the roster of officers will not do.
     """
+    quiet = log.configure(LogSettings(level="error"), "watchline")
+    officers = Roster(config.officers, Signer.generate(GOVERN).public).officers()
     options = StackOptions(
-        config.data_dir, config.nats.port, environment=config.environment(), on_event=console.print_event
+        config.data_dir,
+        config.nats.port,
+        officers=config.officers,
+        profiles=config.profiles,
+        environment=config.environment(),
+        on_event=console.print_event,
     )
-    async with open_stack(options, log.configure(LogSettings(level="error"), "watchline")) as stack:
-        console.err.print(f"the bus is at {stack.url}; logs in {config.data_dir / 'logs'}; stop with Ctrl-C")
-        await _enrol(stack.bus, config)
-        arming = await _arming(stack.bus, config)
-        await _run_armed(arming)
-    console.err.print(f"deployment {config.deployment.name} is over: its {config.deployment.hours:g} hours have passed")
+    async with open_stack(options, quiet) as stack:
+        await register(stack.bus, _records(config))
+        trust = TrustSettings(public_key=str(stack.public_key), officers=config.officers)
+        async with open_warrants(stack.bus, trust, quiet) as warrants:
+            _greet(stack, config, len(officers))
+            _tell_armed(warrants, {camera.name for camera in config.cameras})
+            await _watch(stack.bus, warrants)
 
 
-async def _enrol(bus: Bus, config: UpConfig) -> None:
-    """Makes every list anew from its folder: what is not in the folder any more is not on the list any more."""
-    for table in config.watch_lists:
-        for verb in ("create", "drop", "create"):  # what is not there cannot be dropped
-            ask = partial(bus.ask, f"{subjects.WATCHLIST}.{verb}", WatchListRequest(watch_list=table.name))
-            await insist(partial(ask, WatchListReply))
-        with console.replay_bars() as bars:
-            await enrol_folder(bus, table.name, table.references, bars.show_enrolment)
+def _records(config: UpConfig) -> list[CameraRecord]:
+    return [CameraRecord(camera=c.name, location=c.location, realtime=c.realtime) for c in config.cameras]
 
 
-async def _run_armed(arming: Arming) -> None:
-    """Shows the alerts of an armed deployment until it is over, or this is cancelled; it is disarmed then."""
-    stop = Stop()
-    console.err.print(f"{len(arming.cameras)} cameras run until {time.ctime(arming.deployment.ends_at)}")
-    follower = asyncio.create_task(_show_alerts(arming.bus, arming.deployment), name="alerts")
+async def _watch(bus: Bus, warrants: Warrants) -> None:
+    """Shows alerts, and deployments as they change, until it is cancelled; then it says what stays armed."""
     try:
-        await arming.arm()
-        while time.time() < arming.deployment.ends_at and not follower.done():
-            await asyncio.wait({follower}, timeout=min(LOOK_S, max(0.0, arming.deployment.ends_at - time.time())))
-    except asyncio.CancelledError:
-        stop.ask()
-        raise
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_show_alerts(bus, time.time()), name="alerts")
+            group.create_task(_show_deployments(warrants), name="deployments")
     finally:
-        await end(follower)
-        await _disarm(arming, stop)
+        for warrant in _running(warrants):
+            console.err.print(
+                f"deployment [bold]{escape(warrant.deployment)}[/] stays {warrant.state} until "
+                f"{time.ctime(warrant.ends_at)}, and runs again with the next `watchline up`; to end it, run "
+                f"`watchline deployment end {warrant.deployment}` then",
+                soft_wrap=True,
+            )
 
 
-async def _disarm(arming: Arming, stop: Stop) -> None:
-    try:
-        await within(arming.disarm(), stop)
-    except TransientError as error:
-        console.err.print(f"the end of the deployment was not recorded ({error.reason}); the next start records it")
+async def _show_alerts(bus: Bus, since: float) -> None:
+    async for alert in bus.follow(subjects.ALERTS, subjects.alerts_of("*"), Alert):
+        if alert.raised_at >= since:
+            console.out.print(console.alert_line(alert), soft_wrap=True)
 
 
-async def _show_alerts(bus: Bus, deployment: DeploymentRecord) -> None:
-    async for alert in bus.follow(subjects.ALERTS, subjects.alerts_of(deployment.deployment), Alert):
-        if alert.raised_at >= deployment.starts_at:
-            console.out.print(console.alert_line(alert))
+async def _show_deployments(warrants: Warrants) -> None:
+    known = _by_deployment(warrants.all().values())
+    while True:
+        await warrants.changed()
+        now = _by_deployment(warrants.all().values())
+        for name, warrant in now.items():
+            if known.get(name) != warrant:
+                console.err.print(described(warrant), soft_wrap=True)
+        known = now
 
 
-async def _arming(bus: Bus, config: UpConfig) -> Arming:
-    now, table = time.time(), config.deployment
-    deployment = DeploymentRecord(
-        deployment=table.name,
-        record_version=await next_version(bus, table.name),
-        state="armed",
-        purpose=table.purpose,
-        cameras=tuple(camera.name for camera in config.cameras),
-        watch_lists=tuple(watch_list.name for watch_list in config.watch_lists),
-        threshold=table.threshold,
-        floor=table.floor,
-        cooldown_s=table.cooldown_s,
-        starts_at=now,
-        ends_at=now + table.hours * 3600,
-    )
-    cameras = [CameraRecord(camera=c.name, location=c.location, realtime=c.realtime) for c in config.cameras]
-    return Arming(bus, deployment, cameras)
+def _greet(stack: Stack, config: UpConfig, officers: int) -> None:
+    """Says where everything is: two of the lines can be pasted into the shell of an officer."""
+    parts = f"{counted(len(config.cameras), 'camera')}, {counted(officers, 'officer')}"
+    console.err.print(f"{parts}; logs in {config.data_dir / 'logs'}; stop with Ctrl-C", soft_wrap=True)
+    console.err.print(f"export WATCHLINE_NATS_URL={stack.url}", soft_wrap=True, highlight=False)
+    console.err.print(f"export WATCHLINE_TRUST_PUBLIC_KEY={stack.public_key}", soft_wrap=True, highlight=False)
+
+
+def _tell_armed(warrants: Warrants, cameras: Collection[str]) -> None:
+    """Says what is armed, and which cameras of it this machine does not have."""
+    running = _running(warrants)
+    if not running:
+        console.err.print("nothing is armed: no camera runs before an officer arms a deployment")
+    for warrant in running:
+        console.err.print(described(warrant), soft_wrap=True)
+        if missing := [name for name in warrant.cameras if name not in cameras]:
+            console.err.print(f"[yellow]watchline.toml does not name its cameras {escape(', '.join(missing))}[/]")
+
+
+def _running(warrants: Warrants) -> list[Warrant]:
+    """The warrants whose time is not over, by deployment."""
+    going = [w for w in warrants.all().values() if w.state != "ended" and time.time() < w.ends_at]
+    return sorted(going, key=lambda warrant: warrant.deployment)
+
+
+def _by_deployment(warrants: Iterable[Warrant]) -> dict[str, Warrant]:
+    return {warrant.deployment: warrant for warrant in warrants}
+
+
+def described(warrant: Warrant) -> str:
+    """A deployment on one line: what it is in, until when, and its cameras."""
+    stamp = f"[reverse] {escape(warrant.stamp)} [/] " if warrant.stamp else ""
+    line = f"{stamp}deployment [bold]{escape(warrant.deployment)}[/] is {warrant.state}"
+    if warrant.state == "ended":
+        return line
+    start = f" from {time.ctime(warrant.starts_at)}" if warrant.starts_at > time.time() else ""
+    return f"{line}{start} until {time.ctime(warrant.ends_at)}: {escape(', '.join(warrant.cameras))}"

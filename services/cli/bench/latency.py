@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from libs.bus import Bus
 from proto.messages import Alert
 from services.cli.bench.footage import Footage
+from services.cli.evaluation import Evaluation
 from services.cli.replay import Outcome, Progress, Replay, ReplayOptions
 
 STAGES = ("ingest", "embed", "match", "alert", "delivery")
@@ -63,10 +63,12 @@ class _Received:
             self.at.setdefault(alert.id, now)
 
 
-async def measure_latency(bus: Bus, footage: Footage, visits: int, options: ReplayOptions, logs: Path) -> Latency:
+async def measure_latency(
+    evaluation: Evaluation, footage: Footage, visits: int, options: ReplayOptions, logs: Path
+) -> Latency:
     """The latencies of a replay of `footage` in real time, on the cameras of `options`; `logs`: the stack's folder."""
     received = _Received()
-    outcome = await Replay(bus, options, received.see).run()
+    outcome = await Replay(evaluation, options, received.see).run()
     published = published_at({stage: (logs / f"{stage}.log").read_text().splitlines() for stage in HANDLERS})
     return _latency(outcome, received.at, published, footage, visits * len(options.sources))
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from libs.errors import UserError
 from services.cli.bench.limit import Work
 from services.cli.bench.usage import Processes, Usage
+from services.cli.evaluation import Evaluation
 from services.cli.replay import Outcome, Progress, Replay, ReplayOptions
-from services.cli.stack import Stack
 
 THIS_PROGRAM = "watchline"
 """The name under which the figures list the process that runs the replay."""
@@ -45,10 +45,10 @@ class Stretch:
 class Pipeline:
     """Replays on a running stack, measured."""
 
-    def __init__(self, stack: Stack, references: Path) -> None:
-        self._stack = stack
+    def __init__(self, evaluation: Evaluation, references: Path) -> None:
+        self._evaluation = evaluation
         self._references = references
-        pids = {name: program.pid for name, program in stack.programs.items()}
+        pids = {name: program.pid for name, program in evaluation.stack.programs.items()}
         self._processes = Processes({THIS_PROGRAM: os.getpid(), **{n: p for n, p in pids.items() if p}})
 
     async def run(self, source: Path, cameras: int) -> Stretch:
@@ -60,7 +60,7 @@ class Pipeline:
         sources = {f"camera-{number}": str(source) for number in range(1, cameras + 1)}
         options = ReplayOptions(references=self._references, sources=sources)
         watch = _Watch(self._processes.usage)
-        outcome = await Replay(self._stack.bus, options, watch.see).run()
+        outcome = await Replay(self._evaluation, options, watch.see).run()
         memory = self._processes.memory_mb()
         del memory[THIS_PROGRAM]  # it holds the models of the limit and the naive loop
         return watch.stretch(outcome, memory)

@@ -25,8 +25,9 @@ from services.cli.bench.pipeline import THIS_PROGRAM, Pipeline
 from services.cli.bench.show import print_figures
 from services.cli.bench.usage import Processes
 from services.cli.demo import REFERENCE, SUBJECT
+from services.cli.evaluation import Evaluation, open_evaluation
 from services.cli.replay import ReplayOptions
-from services.cli.stack import Stack, StackOptions, open_stack
+from services.cli.stack import StackOptions
 
 SOURCE = "WolfgangLanger_Pexels.mp4"
 """640 x 360, one face."""
@@ -85,14 +86,14 @@ class _Bench:
         models, naive = Models(self.log), NaiveLoop(self.store)
         self.tell("warming up")
         footage = loop(source, self._times(source, models), self.scratch / "footage.mp4")
-        async with open_stack(StackOptions(self.data_dir), self.log) as stack:
-            pipeline = Pipeline(stack, self._references())
+        async with open_evaluation(StackOptions(self.data_dir), self.log) as evaluation:
+            pipeline = Pipeline(evaluation, self._references())
             rounds = []
             for number in range(1, self.options.repeats + 1):
                 self.tell(f"round {number} of {self.options.repeats}")
                 rounds.append(await self._round(source, footage, (models, pipeline, naive)))
             full_size = await self._full_size(source, naive)
-            latency = await self._latency(stack)
+            latency = await self._latency(evaluation)
         return Figures(source, self.options.cameras, models.provider, tuple(rounds), full_size, latency)
 
     def _references(self) -> Path:
@@ -132,7 +133,7 @@ class _Bench:
         after = self._me.usage()
         return Loop(done, after.at_s - before.at_s, after.cpu_s[THIS_PROGRAM] - before.cpu_s[THIS_PROGRAM])
 
-    async def _latency(self, stack: Stack) -> Latency | None:
+    async def _latency(self, evaluation: Evaluation) -> Latency | None:
         if self.options.realtime_s is None:
             return None
         self.tell(f"latency, {self.options.cameras} cameras for {self.options.realtime_s:.0f} s")
@@ -141,4 +142,4 @@ class _Bench:
         footage = visits(inspect(self.store.path(FACE)), Visits(times), LATENCY_FPS, self.scratch / "visits.mp4")
         sources = {f"live-{number}": str(footage.path) for number in range(1, self.options.cameras + 1)}
         replay = ReplayOptions(self._references(), sources, cooldown_s=0.0, realtime=True)
-        return await measure_latency(stack.bus, footage, times, replay, self.data_dir / "logs")
+        return await measure_latency(evaluation, footage, times, replay, self.data_dir / "logs")
