@@ -11,28 +11,44 @@ GOOD = """
 [[cameras]]
 name = "door"
 location = "door.mp4"
-[[watch_lists]]
-name = "wanted"
-references = "people"
-[deployment]
-name = "trial"
-purpose = "test"
-threshold = 0.5
-floor = 0.4
-hours = 1
 """
 
 
 def load(tmp_path, text):
     path = tmp_path / "watchline.toml"
+    (tmp_path / "officers.toml").write_text("")
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return load_config(path)
 
 
-def test_the_example_in_the_documentation_will_do():
+def test_the_example_in_the_documentation_will_do(tmp_path):
     example = Path(__file__).parents[4] / "docs" / "watchline.toml"
-    config = load_config(example)
-    assert config.data_dir == example.resolve().parent / ".watchline/up"
+    config = load(tmp_path, example.read_text())
+    assert config.data_dir == tmp_path / ".watchline/up"
+    assert config.officers == tmp_path / "officers.toml"
+    assert config.cameras[1].location == str(tmp_path / "recordings/monday.mp4")
+
+
+def test_a_machine_without_a_roster_of_officers_is_told_how_to_make_one(tmp_path):
+    with pytest.raises(UserError, match=r"no roster of officers .*who\.toml: .*`watchline officer new`"):
+        load(tmp_path, 'officers = "who.toml"\n' + GOOD)
+
+
+def test_a_folder_of_profiles_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"rules is not a folder"):
+        load(tmp_path, 'profiles = "rules"\n' + GOOD)
+
+
+@pytest.mark.parametrize(
+    ("table", "remedy"),
+    [
+        ('[[watch_lists]]\nname = "wanted"\nreferences = "people"', "watchline watchlist import"),
+        ('[deployment]\nname = "trial"', "watchline deployment draft"),
+    ],
+)
+def test_tables_that_armed_cameras_by_themselves_say_what_is_done_instead(tmp_path, table, remedy):
+    with pytest.raises(UserError, match=rf"is no setting any more: .*`{remedy}`"):
+        load(tmp_path, GOOD + table)
 
 
 def test_settings_become_variables(tmp_path):
@@ -48,12 +64,10 @@ def test_settings_become_variables(tmp_path):
         (GOOD + "[services.detect]\nmin_score = 7", r"\[services.detect\] min_score will not do: input should be less"),
         (GOOD + "[services.nats]\nurl = 'nats://elsewhere'", r"\[services.nats\] has no setting url"),
         (GOOD + "[services.detect.deep]\na = 1", r"services.detect.deep"),
-        (GOOD.replace("0.4", "0.6"), r"deployment: the floor 0.6 is over the threshold 0.5"),
-        (GOOD.replace('"wanted"', '"wanted-"'), r"watch_lists.0.name: 'wanted-' cannot name a watch list"),
-        (GOOD.replace('"wanted"', '"Wanted"'), r"watch_lists.0.name"),
+        (GOOD + "[services.govern]\nkey = 'mine.key'", r"\[services.govern\] has no setting key"),
+        (GOOD.replace('"door"', '"the door"'), r"cameras.0.name"),
         (GOOD + "[[cameras]]\nname = 'door'\nlocation = 'yard.mp4'", r"two tables are named door"),
-        (GOOD.replace("hours = 1", "hours = 48"), r"deployment.hours"),
-        (GOOD.replace("test", "M\xfcller").encode("latin-1"), r"is not UTF-8: save it as UTF-8"),
+        (GOOD.replace("door", "M\xfcller").encode("latin-1"), r"is not UTF-8: save it as UTF-8"),
         ("[[cameras", r"is not TOML"),
     ],
 )  # fmt: skip

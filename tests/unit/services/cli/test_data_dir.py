@@ -25,40 +25,54 @@ def cut_off(tmp_path):
 
 def test_what_a_killed_replay_left_is_gone_when_the_next_stack_starts(cut_off):
     folder, kept, gone = cut_off
-    with occupied(folder):
+    with occupied(folder, "evaluation"):
         assert all(path.exists() for path in kept)
         assert not any(path.exists() for path in gone)
 
 
 def test_what_a_stack_leaves_is_gone_when_it_has_ended(cut_off):
     folder, _, gone = cut_off
-    with occupied(folder):
+    with occupied(folder, "evaluation"):
         for path in gone:
             path.parent.mkdir(parents=True)
     assert not any(path.parent.exists() for path in gone)
 
 
-def test_the_pictures_of_references_are_gone_for_they_are_enrolled_anew(tmp_path):
-    picture = tmp_path / STREAMS / "OBJ_reference-portraits" / "x"
-    picture.parent.mkdir(parents=True)
-    picture.write_text("")
-    with occupied(tmp_path):
-        assert not picture.exists()
+def test_the_lists_of_a_platform_outlive_it_and_the_passwords_of_its_cameras_do_not(tmp_path):
+    kept = [tmp_path / "gallery/wanted.sface-2021dec/x", tmp_path / STREAMS / "OBJ_reference-portraits/x"]
+    cameras = tmp_path / STREAMS / "KV_cameras" / "x"
+    for path in (*kept, cameras):
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+    with occupied(tmp_path, "platform"):
+        assert not cameras.exists()
+    assert all(path.exists() for path in kept)
+
+
+def test_an_evaluation_never_runs_on_the_data_of_a_platform_nor_the_other_way_round(tmp_path):
+    for number, (first, second) in enumerate([("platform", "evaluation"), ("evaluation", "platform")]):
+        folder = tmp_path / str(number)
+        with occupied(folder, first):
+            pass
+        with pytest.raises(UserError, match=f"holds the data of the {first}: choose another"), occupied(folder, second):
+            pass
+        with occupied(folder, first):
+            pass  # the refusal has changed nothing, and the folder is free again
 
 
 def test_a_second_stack_is_told_who_has_the_folder(tmp_path):
     with (
-        occupied(tmp_path),
+        occupied(tmp_path, "platform"),
         pytest.raises(UserError, match=rf"in use by process {os.getpid()}: choose another --data-dir"),
-        occupied(tmp_path),
+        occupied(tmp_path, "platform"),
     ):
         pass
 
 
 def test_a_folder_is_free_again_when_its_stack_has_ended(tmp_path):
-    with occupied(tmp_path):
+    with occupied(tmp_path, "platform"):
         pass
-    with occupied(tmp_path), (tmp_path / "lock").open() as lock, pytest.raises(BlockingIOError):
+    with occupied(tmp_path, "platform"), (tmp_path / "lock").open() as lock, pytest.raises(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
