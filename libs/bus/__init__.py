@@ -4,7 +4,9 @@ from libs.bus.connection import Bus, connect
 from libs.bus.desk import AskError, Endpoint, dead_letter
 from libs.bus.inbox import Delivery, Inbox
 from libs.bus.portraits import Portraits
-from libs.bus.records import Conflict, Mirror, Records
+from libs.bus.reading import Stored
+from libs.bus.records import Mirror, Records
+from libs.bus.streams import Conflict
 
 __all__ = [
     "AskError",
@@ -16,6 +18,7 @@ __all__ = [
     "Mirror",
     "Portraits",
     "Records",
+    "Stored",
     "connect",
     "dead_letter",
 ]

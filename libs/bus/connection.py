@@ -13,14 +13,16 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.api import ConsumerConfig, DeliverPolicy, Header
 from nats.js.client import JetStreamContext
 from nats.micro import add_service
 from nats.micro.service import EndpointConfig, ServiceConfig
 
 from libs.bus.desk import Answer, Desk, Endpoint, raise_refusal
+from libs.bus.erasing import overwrite_one
 from libs.bus.portraits import Portraits
-from libs.bus.streams import RETRY_S, JetStream, as_transient, ensure
+from libs.bus.reading import ALL, Stored, read
+from libs.bus.streams import OTHER_REVISION, RETRY_S, Conflict, JetStream, as_transient, ensure
 from libs.errors import TransientError, UserError
 from libs.log import Log
 from libs.settings import NatsSettings
@@ -175,6 +177,43 @@ class Bus:
     async def dead_letter(self, letter: DeadLetter, trace: str = "") -> None:
         """Publishes a dead letter. Raises `TransientError` like `publish`."""
         await self.publish(letter, trace)
+
+    # -- streams as they lie there
+
+    async def append(self, stream: subjects.Stream, subject: str, message: Message, expected_last: int) -> int:
+        """The sequence of `message` in the stream, stored only if the last one there is `expected_last` (0: none).
+
+        Raises:
+            Conflict: something else is the last.
+            TransientError: the server is away or slow. The message may be stored all the same.
+            PermanentError: the message is larger than the server takes.
+        """
+        header = {**codec.headers(message, ""), Header.EXPECTED_LAST_SEQUENCE.value: str(expected_last)}
+        try:
+            with as_transient(f"{stream.name} could not be written"):
+                ack = await self._js.publish(subject, codec.encode(message), stream=stream.name, headers=header)
+        except TransientError as error:
+            if getattr(error.__cause__, "err_code", None) in OTHER_REVISION:
+                raise Conflict(stream.name) from None
+            raise
+        return ack.seq
+
+    def stored(self, stream: subjects.Stream, subject: str = ALL, first: int = 1) -> AsyncIterator[Stored]:
+        """What lies in the stream now on `subject` (which may hold wildcards), in order, from sequence `first` on.
+
+        Raises `TransientError`, also in the midst.
+        """
+        return read(self._js, stream.name, subject, first, self.settings.ask_timeout_s)
+
+    async def last_sequence(self, stream: subjects.Stream) -> int:
+        """The sequence of the last message that the stream ever took; 0 before the first. Raises `TransientError`."""
+        with as_transient(f"{stream.name} could not be looked at"):
+            return (await self._js.stream_info(stream.name)).state.last_seq
+
+    async def erase(self, stream: subjects.Stream, stored: Stored) -> bool:
+        """Whether the message was still there; it is overwritten in the server's files. Raises `TransientError`."""
+        with as_transient(f"{stream.name} could not be erased from"):
+            return await overwrite_one(self._js, stream.name, stored.sequence)
 
     async def follow(self, stream: subjects.Stream, subject: str, kind: type[R]) -> AsyncIterator[R]:
         """Every message of a stream on `subject` (which may hold wildcards), from the first on, then each new one.

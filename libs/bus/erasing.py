@@ -11,9 +11,8 @@ from contextlib import suppress
 import nats.js.errors
 from nats.js.client import JetStreamContext
 
-NO_SUCH_MESSAGE = 10037
-DELETE_FAILED = 10057
-"""JetStream's codes; somebody else may have deleted the message a moment ago."""
+NOT_THERE = (10037, 10043, 10057)
+"""JetStream's codes for a message that cannot be deleted; somebody else may have deleted it a moment ago."""
 
 
 async def overwrite(jetstream: JetStreamContext, stream: str, subject: str, before: int) -> int:
@@ -24,17 +23,17 @@ async def overwrite(jetstream: JetStreamContext, stream: str, subject: str, befo
             found = await jetstream.get_msg(stream, start, subject, next=True)
             if found.seq is None or found.seq >= before:
                 break
-            count += await _overwrite_one(jetstream, stream, found.seq)
+            count += await overwrite_one(jetstream, stream, found.seq)
             start = found.seq + 1
     return count
 
 
-async def _overwrite_one(jetstream: JetStreamContext, stream: str, sequence: int) -> bool:
+async def overwrite_one(jetstream: JetStreamContext, stream: str, sequence: int) -> bool:
     """Whether the message was there and is overwritten now."""
     try:
         return await jetstream.delete_msg(stream, sequence)
     except nats.js.errors.APIError as error:
-        if error.err_code in (NO_SUCH_MESSAGE, DELETE_FAILED) and await _is_gone(jetstream, stream, sequence):
+        if error.err_code in NOT_THERE and await _is_gone(jetstream, stream, sequence):
             return False
         raise
 

@@ -14,21 +14,15 @@ from nats.js.kv import KV_DEL, KV_OP, KV_PURGE, KeyValue
 from libs.bus.connection import Bus
 from libs.bus.desk import dead_letter
 from libs.bus.erasing import overwrite
-from libs.bus.streams import RETRY_S, as_transient
+from libs.bus.reading import ALL, Stored, read
+from libs.bus.streams import OTHER_REVISION, RETRY_S, Conflict, as_transient
 from libs.errors import TransientError
 from libs.waiting import end, unless
 from proto import codec
 from proto.messages import Message
-from proto.subjects import Bucket
+from proto.subjects import Bucket, token
 
 M = TypeVar("M", bound=Message)
-
-OTHER_REVISION = (10071, 10164)
-"""JetStream's codes for "wrong last sequence"."""
-
-
-class Conflict(Exception):  # noqa: N818  the word for it
-    """Someone else wrote the record since it was read."""
 
 
 class Records(Generic[M]):
@@ -54,6 +48,32 @@ class Records(Generic[M]):
                 return None
             raise
         return codec.decode(self._kind, entry.value or b""), entry.revision or 0
+
+    async def all(self, *prefix: str) -> dict[str, M]:
+        """Every record, by key; given a `prefix`, those whose keys start with these parts and go on.
+
+        What lies there and is no such record is left out.
+
+        Raises:
+            TransientError: the server is away.
+        """
+        data = {}
+        async for stored in self._stored(prefix):
+            data[stored.subject] = b"" if stored.marker else stored.data  # of several revisions the last
+        records: dict[str, M] = {}
+        for subject, encoded in data.items():
+            with suppress(codec.DecodeError):
+                records[subject.removeprefix(self._subject(""))] = codec.decode(self._kind, encoded)
+        return records
+
+    async def keys(self, *prefix: str) -> list[str]:
+        """The keys of what lies there, whatever it is; given a `prefix`, those that start with these parts and go on.
+
+        Raises:
+            TransientError: the server is away.
+        """
+        there = {stored.subject: not stored.marker async for stored in self._stored(prefix)}
+        return [subject.removeprefix(self._subject("")) for subject, is_there in there.items() if is_there]
 
     async def put(self, key: str, record: M) -> int:
         """The revision of `record`, now under `key` whatever was there. Raises `TransientError`."""
@@ -120,6 +140,11 @@ class Records(Generic[M]):
         """Overwrites what lay under `key` before the revision `before`, in a bucket where that must not stay behind."""
         if self._bucket.erasable:
             await overwrite(self._bus.jetstream, f"KV_{self._bucket.name}", self._subject(key), before)
+
+    def _stored(self, prefix: tuple[str, ...]) -> AsyncIterator[Stored]:
+        below = self._subject(".".join((*map(token, prefix), ALL)))
+        silence_s = self._bus.settings.ask_timeout_s
+        return read(self._bus.jetstream, f"KV_{self._bucket.name}", below, silence_s=silence_s)
 
     def _subject(self, key: str) -> str:
         return f"$KV.{self._bucket.name}.{key}"

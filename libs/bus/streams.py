@@ -26,8 +26,14 @@ RETRY_S = 0.25
 """Pause between two tries at a server that is away: when it is back it is found within a quarter of a second."""
 HISTORY = 64
 """Revisions that an erasable bucket keeps until they are overwritten: the most that the server allows."""
+OTHER_REVISION = (10071, 10164)
+"""JetStream's codes for "wrong last sequence"."""
 OTHER_CONFIG = 10058
 """JetStream's code for "stream name already in use with a different configuration"."""
+
+
+class Conflict(Exception):  # noqa: N818  the word for it
+    """Someone else wrote meanwhile: the record since it was read, or the stream since its last message was."""
 
 
 @contextmanager

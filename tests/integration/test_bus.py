@@ -9,21 +9,15 @@ from contextlib import asynccontextmanager
 import nats
 import pytest
 
-from libs.bus import AskError, Endpoint, connect
+from libs.bus import AskError, Conflict, Endpoint, connect
 from libs.errors import PermanentError, TransientError, UserError
 from libs.settings import NatsSettings
 from proto import codec, subjects
-from proto.messages import (
-    Alert,
-    Detections,
-    DetectRequest,
-    EmbedRequest,
-    WatchListReply,
-    WatchListRequest,
-)
+from proto.messages import Alert, Detections, DetectRequest, EmbedRequest
+from proto.requests import EntriesReply, EntriesRequest
 from tests.examples import EXAMPLES, changed
 from tests.nats_server import MAX_PAYLOAD_BYTES
-from tests.waiting import SOON_S, eventually, soon
+from tests.waiting import SOON_S, eventually, soon, until
 
 QUESTION = EXAMPLES["detect_request"]
 ANSWER = EXAMPLES["detections"]
@@ -54,6 +48,10 @@ async def first_of(messages, count):
 
 async def detects(ask):
     return changed("detections", camera=ask.camera, frame=ask.frame)
+
+
+async def lists(_ask):
+    return EntriesReply(record=EXAMPLES["watch_list_record"], entries=())
 
 
 # -- connecting
@@ -276,10 +274,10 @@ async def test_an_ask_of_another_kind_is_refused(bus):
 
 async def test_an_answer_of_another_kind_is_no_answer(bus):
     async def confused(_ask):
-        return EXAMPLES["remove_reply"]
+        return EXAMPLES["embed_reply"]
 
     async with bus.answering(subjects.DETECT, DetectRequest, confused, concurrency=1):
-        with pytest.raises(codec.DecodeError, match="headed 'remove_reply'"):
+        with pytest.raises(codec.DecodeError, match="headed 'embed_reply'"):
             await bus.ask(subjects.DETECT, QUESTION, Detections)
 
 
@@ -347,31 +345,25 @@ async def test_a_desk_that_closes_finishes_what_it_has_in_hand(bus):
 
 
 async def test_a_micro_service_is_found_and_described_by_the_usual_tools(bus):
-    async def counts(ask):
-        return WatchListReply(watch_list=ask.watch_list, references=3)
-
-    endpoints = {"count": Endpoint(WatchListRequest, counts), "create": Endpoint(WatchListRequest, counts)}
+    endpoints = {"entries": Endpoint(EntriesRequest, lists), "create": Endpoint(EntriesRequest, lists)}
     async with bus.micro_service("watchlist", subjects.WATCHLIST, endpoints):
         ping = json.loads((await bus.client.request("$SRV.PING.watchlist", timeout=SOON_S)).data)
         info = json.loads((await bus.client.request("$SRV.INFO.watchlist", timeout=SOON_S)).data)
-        reply = await bus.ask(f"{subjects.WATCHLIST}.count", WatchListRequest(watch_list="wanted"), WatchListReply)
+        reply = await bus.ask(f"{subjects.WATCHLIST}.entries", EntriesRequest(watch_list="wanted"), EntriesReply)
     assert ping["type"] == "io.nats.micro.v1.ping_response"
     assert {endpoint["subject"] for endpoint in info["endpoints"]} == {
-        "watchline.v1.watchlist.count",
+        "watchline.v1.watchlist.entries",
         "watchline.v1.watchlist.create",
     }
-    assert reply.references == 3
+    assert reply.record == EXAMPLES["watch_list_record"]
 
 
 async def test_a_micro_service_refuses_garbage_and_goes_on(bus):
-    async def counts(ask):
-        return WatchListReply(watch_list=ask.watch_list, references=3)
-
-    subject = f"{subjects.WATCHLIST}.count"
-    async with bus.micro_service("watchlist", subjects.WATCHLIST, {"count": Endpoint(WatchListRequest, counts)}):
+    subject = f"{subjects.WATCHLIST}.entries"
+    async with bus.micro_service("watchlist", subjects.WATCHLIST, {"entries": Endpoint(EntriesRequest, lists)}):
         reply = await bus.client.request(subject, b"garbage", timeout=SOON_S)
         assert reply.headers["Nats-Service-Error-Code"] == "400"
-        assert (await bus.ask(subject, WatchListRequest(watch_list="wanted"), WatchListReply)).references == 3
+        assert (await bus.ask(subject, EntriesRequest(watch_list="wanted"), EntriesReply)).entries == ()
 
 
 async def test_a_micro_service_that_stopped_is_gone(bus):
@@ -392,6 +384,92 @@ async def test_a_micro_service_ends_in_time_when_the_server_is_gone(bus, nats_se
     async with asyncio.timeout(4):  # five seconds are allowed for everything
         async with bus.micro_service("watchlist", subjects.WATCHLIST, {}):
             nats_server.kill()
+
+
+# -- streams as they lie there
+
+
+async def append(bus, number, expected_last):
+    sealed = changed("sealed", body=f"entry {number}".encode())
+    return await bus.append(subjects.AUDIT, subjects.audit("deployment.armed"), sealed, expected_last)
+
+
+async def fill(bus, count):
+    for number in range(count):
+        await bus.client.publish(subjects.audit("deployment.armed"), b"%d" % number)
+
+    async def are_there():
+        return await stored(bus, subjects.AUDIT) == count
+
+    await until(are_there)
+
+
+async def test_what_is_appended_lies_in_order_as_it_was_written(bus):
+    assert await bus.last_sequence(subjects.AUDIT) == 0
+    assert [await append(bus, number, number) for number in range(3)] == [1, 2, 3]
+    found = [stored async for stored in bus.stored(subjects.AUDIT)]
+    assert [stored.sequence for stored in found] == [1, 2, 3]
+    assert found[1].data == codec.encode(changed("sealed", body=b"entry 1"))
+    assert {stored.subject for stored in found} == {"watchline.v1.audit.deployment.armed"}
+    assert [stored.sequence async for stored in bus.stored(subjects.AUDIT, first=3)] == [3]
+    assert await bus.last_sequence(subjects.AUDIT) == 3
+
+
+async def test_of_many_who_append_at_one_place_one_does(bus):
+    await append(bus, 1, 0)
+    outcomes = await asyncio.gather(*(append(bus, number, 1) for number in range(2, 12)), return_exceptions=True)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict"] * 9 + ["int"]
+    with pytest.raises(Conflict):
+        await append(bus, 12, 5)  # nor beyond the end
+    assert await stored(bus, subjects.AUDIT) == 2
+
+
+async def test_what_lies_in_a_stream_without_anything_is_nothing(bus):
+    assert [stored async for stored in bus.stored(subjects.AUDIT)] == []
+    await append(bus, 1, 0)
+    assert [stored async for stored in bus.stored(subjects.AUDIT, first=2)] == []
+    assert [stored async for stored in bus.stored(subjects.AUDIT, subjects.audit("list.created"))] == []
+
+
+async def test_more_is_read_than_is_taken_ahead_and_a_reader_may_stop_in_the_midst(bus):
+    await fill(bus, 5000)
+    assert [int(stored.data) async for stored in bus.stored(subjects.AUDIT)] == list(range(5000))
+    reading = bus.stored(subjects.AUDIT)
+    assert (await anext(reading)).data == b"0"
+    await reading.aclose()
+
+
+async def test_a_reader_says_when_the_server_goes_in_the_midst(nats_server, log):
+    async with another_bus(nats_server, log, ask_timeout_s=0.3) as bus:
+        await fill(bus, 20_000)
+        reading = bus.stored(subjects.AUDIT)
+        await anext(reading)
+        nats_server.kill()
+        with pytest.raises(TransientError, match="AUDIT could not be read"):
+            async for _ in reading:
+                pass
+
+
+async def test_the_server_refuses_to_delete_or_purge_what_is_in_the_audit(bus):
+    await append(bus, 1, 0)
+    with pytest.raises(TransientError):
+        await bus.erase(subjects.AUDIT, await anext(bus.stored(subjects.AUDIT)))
+    with pytest.raises(nats.js.errors.APIError):
+        await bus.jetstream.purge_stream("AUDIT")
+    assert await stored(bus, subjects.AUDIT) == 1
+
+
+async def test_an_erased_message_is_on_the_disk_no_longer_and_its_neighbours_stay(bus, nats_server):
+    for number in range(10):
+        await bus.publish(changed("alert", id=f"alert-{number}", subject=f"nominal number {number:04}"), "")
+    async for alert in bus.stored(subjects.ALERTS, subjects.alerts_of("station-north")):
+        if alert.sequence != 5:
+            assert await bus.erase(subjects.ALERTS, alert)
+            assert not await bus.erase(subjects.ALERTS, alert)
+    assert [alert.sequence async for alert in bus.stored(subjects.ALERTS)] == [5]
+    nats_server.kill()
+    files = [path.read_bytes() for path in nats_server.store.rglob("*") if path.is_file()]
+    assert [number for number in range(10) if any(b"nominal number %04d" % number in data for data in files)] == [4]
 
 
 # -- portraits

@@ -102,7 +102,7 @@ async def test_records_say_when_the_server_is_away(nats_server, log):
 
 # -- erasing
 
-SECRET = "Rumpelstilzchen von und zu Hohenfels"
+WHO = "Rumpelstilzchen von und zu Hohenfels"
 
 
 @pytest.fixture
@@ -111,10 +111,10 @@ def names(bus):
 
 
 def name(number):
-    return NameRecord(name=f"{SECRET} {number:04}")
+    return NameRecord(name=f"{WHO} {number:04}")
 
 
-def found_on_disk(nats_server, text=SECRET):
+def found_on_disk(nats_server, text=WHO):
     """The files of the killed server that hold the text."""
     nats_server.kill()
     files = [path for path in nats_server.store.rglob("*") if path.is_file()]
