@@ -72,7 +72,7 @@ class Bus:
         self.log = log
         self._nc = Client()
         self._js: JetStreamContext = JetStream(self._nc, timeout=settings.ask_timeout_s)
-        self.portraits = Portraits(self._js)
+        self.portraits = Portraits(self._nc, self._js)
         self._back = asyncio.Event()
         self._ensuring: asyncio.Task[None] | None = None
 

@@ -15,13 +15,13 @@ NOT_THERE = (10037, 10043, 10057)
 """JetStream's codes for a message that cannot be deleted; somebody else may have deleted it a moment ago."""
 
 
-async def overwrite(jetstream: JetStreamContext, stream: str, subject: str, before: int) -> int:
-    """How many messages on `subject` (which may hold wildcards) with sequences under `before` were overwritten."""
+async def overwrite(jetstream: JetStreamContext, stream: str, subject: str, before: int | None = None) -> int:
+    """How many messages on `subject` (wildcards too) it overwrote, of those with sequences under `before`."""
     count, start = 0, 1
     with suppress(nats.js.errors.NotFoundError):
         while True:
             found = await jetstream.get_msg(stream, start, subject, next=True)
-            if found.seq is None or found.seq >= before:
+            if found.seq is None or (before is not None and found.seq >= before):
                 break
             count += await overwrite_one(jetstream, stream, found.seq)
             start = found.seq + 1

@@ -18,6 +18,7 @@ from libs.bus.streams import as_transient
 AHEAD = 4096
 """Messages that are taken from the server before they are asked for."""
 ALL = ">"
+SILENCE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,22 @@ class Stored:
 
 
 async def read(
-    jetstream: JetStreamContext, stream: str, subject: str = ALL, first: int = 1, silence_s: float = 5.0
+    jetstream: JetStreamContext,
+    stream: str,
+    subject: str = ALL,
+    first: int = 1,
+    silence_s: float = SILENCE_S,
+    with_data: bool = True,
 ) -> AsyncIterator[Stored]:
     """The messages of a stream on `subject`, which may hold wildcards, from sequence `first` to the last there is now.
 
     Raises:
         TransientError: the server is away or said nothing for `silence_s`.
     """
-    async with _opened(jetstream, stream, subject, first) as arrived:
+    config = ConsumerConfig(
+        deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=max(first, 1), headers_only=not with_data
+    )
+    async with _opened(jetstream, stream, subject, config) as arrived:
         while arrived is not None:
             message = await _next(arrived, stream, silence_s)
             said = message.metadata
@@ -58,18 +67,12 @@ async def read(
 
 @asynccontextmanager
 async def _opened(
-    jetstream: JetStreamContext, stream: str, subject: str, first: int
+    jetstream: JetStreamContext, stream: str, subject: str, config: ConsumerConfig
 ) -> AsyncIterator[asyncio.Queue[Msg] | None]:
     """Where the messages arrive; `None` where there are none."""
     arrived = asyncio.Queue[Msg](AHEAD)
     with as_transient(f"{stream} could not be read"):
-        reader = await jetstream.subscribe(
-            subject,
-            stream=stream,
-            cb=arrived.put,
-            ordered_consumer=True,
-            config=ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=max(first, 1)),
-        )
+        reader = await jetstream.subscribe(subject, stream=stream, cb=arrived.put, ordered_consumer=True, config=config)
         info = await reader.consumer_info()
     delivered = info.delivered.consumer_seq if info.delivered else 0
     try:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import socket
+import time
 from contextlib import asynccontextmanager
 
 import nats
@@ -486,14 +487,82 @@ async def test_a_portrait_is_kept_replaced_and_dropped(bus):
     await bus.portraits.drop(key)
 
 
-async def test_a_dropped_portrait_is_on_the_disk_no_longer(bus, nats_server):
-    pixels = b"\x00pixels of a face\xff" * 500
-    await bus.portraits.put("reference.wanted.S-1", pixels)
-    await bus.portraits.drop("reference.wanted.S-1")
+PIXELS = b"\x00pixels of a face\xff" * 20_000
+REFERENCE = "reference.wanted.S-1"
+
+
+def with_pixels_on_disk(nats_server):
+    """The files of the killed server that hold pixels."""
     nats_server.kill()
     files = [path for path in nats_server.store.rglob("*") if path.is_file()]
     assert files
-    assert not [path for path in files if pixels[:40] in path.read_bytes()]
+    return [path for path in files if PIXELS[:40] in path.read_bytes()]
+
+
+async def test_a_kept_portrait_is_found_on_the_disk(bus, nats_server):
+    await bus.portraits.put(REFERENCE, PIXELS)
+    assert with_pixels_on_disk(nats_server)
+
+
+async def test_a_dropped_portrait_is_on_the_disk_no_longer(bus, nats_server):
+    await bus.portraits.put(REFERENCE, PIXELS)
+    await bus.portraits.drop(REFERENCE)
+    assert await bus.portraits.get(REFERENCE) is None
+    await bus.portraits.drop(REFERENCE)
+    assert with_pixels_on_disk(nats_server) == []
+
+
+async def test_a_replaced_portrait_is_on_the_disk_no_longer(bus, nats_server):
+    await bus.portraits.put(REFERENCE, PIXELS)
+    await bus.portraits.put(REFERENCE, b"another")
+    assert await bus.portraits.get(REFERENCE) == b"another"
+    assert with_pixels_on_disk(nats_server) == []
+
+
+async def test_the_same_portrait_again_changes_nothing(bus):
+    await bus.portraits.put(REFERENCE, PIXELS)
+    before = await bus.jetstream.stream_info("OBJ_reference-portraits")
+    await bus.portraits.put(REFERENCE, PIXELS)
+    after = await bus.jetstream.stream_info("OBJ_reference-portraits")
+    assert after.state.last_seq == before.state.last_seq
+    assert await bus.portraits.get(REFERENCE) == PIXELS
+
+
+async def test_the_usual_tools_can_read_a_portrait(bus):
+    await bus.portraits.put(REFERENCE, PIXELS)
+    store = await bus.jetstream.object_store("reference-portraits")
+    assert (await store.get(REFERENCE)).data == PIXELS
+    assert [info.name for info in await store.list()] == [REFERENCE]
+
+
+async def test_portraits_are_listed_with_when_they_came(bus):
+    await bus.portraits.put(REFERENCE, PIXELS)
+    await bus.portraits.put("reference.wanted.S-2", PIXELS)
+    await bus.portraits.put("alert.a1", PIXELS)
+    await bus.portraits.drop("reference.wanted.S-2")
+    assert list(await bus.portraits.all(subjects.REFERENCE_PORTRAITS)) == [REFERENCE]
+    ((key, at),) = (await bus.portraits.all(subjects.ALERT_PORTRAITS)).items()
+    assert key == "alert.a1"
+    assert abs(at - time.time()) < SOON_S
+
+
+async def test_the_parts_of_a_portrait_that_was_never_completed_are_overwritten(bus, nats_server):
+    await bus.jetstream.publish("$O.reference-portraits.C.half", PIXELS[:1000])  # and then its program died
+    await bus.portraits.put(REFERENCE, b"whole")
+    assert await bus.portraits.drop_parts(subjects.REFERENCE_PORTRAITS, time.time() - 3600) == 0
+    assert await bus.portraits.drop_parts(subjects.REFERENCE_PORTRAITS, time.time() + 1) == 1
+    assert await bus.portraits.get(REFERENCE) == b"whole"
+    assert with_pixels_on_disk(nats_server) == []
+
+
+async def test_a_portrait_whose_writing_fails_half_way_is_not_on_the_disk(bus, nats_server, monkeypatch):
+    async def fail(_info):
+        raise nats.errors.TimeoutError
+
+    monkeypatch.setattr(bus.portraits, "_publish", fail)
+    with pytest.raises(TransientError):
+        await bus.portraits.put(REFERENCE, PIXELS)
+    assert with_pixels_on_disk(nats_server) == []
 
 
 # -- a server that goes and comes
