@@ -90,7 +90,7 @@ async def open_evaluation(options: StackOptions, log: Log) -> AsyncIterator[Eval
         roster.write_text(officers.roster())
         async with open_stack(replace(options, officers=roster, purpose="evaluation"), log) as stack:
             evaluation = Evaluation(stack, officers)
-            for name in await _killed(evaluation):
+            for name in await cut_off(evaluation.client("commander")):
                 try:
                     await purge(evaluation.course(name))
                 except PermanentError as error:
@@ -104,9 +104,9 @@ async def purge(course: Course) -> None:
     await course.destroy_list()
 
 
-async def _killed(evaluation: Evaluation) -> list[str]:
-    """The names of evaluations that were cut off: of their lists, their deployments, or both."""
-    ask = partial(evaluation.client("commander").ask, request=ListRequest(of=""))
+async def cut_off(client: Client) -> list[str]:
+    """The names of evaluations that were killed, from their lists and deployments. Raises `TransientError`."""
+    ask = partial(client.ask, request=ListRequest(of=""))
     lists = await insist(partial(ask, f"{subjects.WATCHLIST}.list", expected=ListsReply))
     deployments = await insist(partial(ask, f"{subjects.DEPLOYMENT}.list", expected=DeploymentsReply))
     names = {record.id for record in lists.records if record.state != "destroyed"}

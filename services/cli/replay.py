@@ -264,14 +264,22 @@ class Replay:
             await self._disarm()
         if DATA in self._undone:
             await unregister(self._bus, self._options.sources)
-            if self._on_ended is not None and not self._stop.asked:
-                await self._on_ended(self._evaluation, self._id)
+            await self._take_down()
         if WATCH_LIST in self._undone:
             await self._course.destroy_list()
             self._undone.remove(WATCH_LIST)
         if DATA in self._undone:
             await self._course.go(TO_PURGED)
             self._undone.remove(DATA)
+
+    async def _take_down(self) -> None:
+        """Lets what is known of the deployment be taken down, unless a person is in a hurry."""
+        if self._on_ended is None or self._stop.asked:
+            return
+        try:
+            await self._on_ended(self._evaluation, self._id)
+        except (TransientError, PermanentError) as error:
+            self._left_behind.append(f"the report of the deployment is missing ({error.reason})")
 
 
 def _settled(camera: CameraCount) -> CameraCount:

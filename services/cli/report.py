@@ -77,6 +77,7 @@ def write_report(outcome: Outcome, path: Path) -> Path:
 def view(outcome: Outcome, written: datetime) -> ReportView:
     """What the page shows of `outcome`."""
     cameras = outcome.cameras.values()
+    failures = {"failed"} if outcome.interrupted else {"failed", "stopped"}
     total = CameraCount(**{name: sum(getattr(camera, name) for camera in cameras) for name in COUNTS})
     return ReportView(
         outcome=outcome,
@@ -84,7 +85,7 @@ def view(outcome: Outcome, written: datetime) -> ReportView:
         total=total,
         alerts=tuple(_alert_view(alert, outcome.portraits) for alert in outcome.alerts),
         missing_alerts=max(0, total.alerts - len(outcome.alerts)),
-        failed=tuple(name for name, camera in outcome.cameras.items() if camera.state == "failed"),
+        failed=tuple(name for name, camera in outcome.cameras.items() if camera.state in failures),
         floor=_floor(outcome.threshold),
         template_versions=tuple(sorted({alert.template_version for alert in outcome.alerts})),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("ingest", "detect", "embed", "match", "alert")
+SERVICES = ("ingest", "detect", "embed", "match", "alert", "govern")
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 GOLDEN = re.compile(r"[a-z_]+\.v\d+\.msgpack")
 

@@ -1,99 +1,139 @@
-"""The end of a replay: what it came to is not lost with a bus or a `match` that is away."""
+"""The end of a replay: what it came to is not lost with a bus, a `govern` or a `match` that is away."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from libs.bus import AskError
-from libs.errors import TransientError
-from proto.messages import WatchListReply
-from services.cli import patience
-from services.cli.outcome import Outcome
+from libs.errors import TransientError, UserError
+from proto.governance import Zone
+from services.cli import patience, replay
+from services.cli.app import parse_sources
+from services.cli.course import Course
+from services.cli.evaluation import draft, list_form
+from services.cli.outcome import CameraCount, Outcome
 from services.cli.patience import Stop
-from services.cli.replay import DEPLOYMENT, WATCH_LIST, Replay, ReplayOptions
+from services.cli.replay import DATA, DEPLOYMENT, WATCH_LIST, Replay, ReplayOptions
+from tests.unit.services.cli.site import Site
 
 
-class Flaky:
-    """A bus whose asks fail so many times before they are answered; it keeps what was asked."""
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    async def unregister(_bus, _names):
+        pass
 
-    def __init__(self, failures=0, refusal=None):
-        self.failures = failures
-        self.refusal = refusal
-        self.answered = []
-
-    async def ask(self, subject, message, _expected, _timeout_s=None):
-        if self.failures > 0:
-            self.failures -= 1
-            raise TransientError("nobody answered", delay_s=0.001)
-        if self.refusal:
-            raise AskError(subject, self.refusal, "no such list")
-        self.answered.append(subject.rpartition(".")[2])
-        return WatchListReply(watch_list=message.watch_list, references=0)
-
-
-class Arming:
-    """A deployment whose records cannot be written so many times."""
-
-    def __init__(self, failures=0):
-        self.failures = failures
-        self.disarmed = False
-
-    async def disarm(self):
-        await patience.insist(self._write)
-
-    async def _write(self):
-        self.failures -= 1
-        if self.failures >= 0:
-            raise TransientError("the bus is away", delay_s=0.001)
-        self.disarmed = True
+    monkeypatch.setattr(replay, "unregister", unregister)
+    return Site(tmp_path)
 
 
 class Short(Replay):
-    """A replay that has enrolled and run its cameras already."""
+    """A replay that has run its cameras already."""
 
-    def __init__(self, bus, arming, tmp_path, stop=None):
-        super().__init__(bus, ReplayOptions(tmp_path, {"door": "door.mp4"}), lambda _: None, stop)
-        self.arming = arming
+    def __init__(self, site, tmp_path, stop=None, on_ended=None):
+        evaluation = SimpleNamespace(bus=site, client=site.client, course=lambda name: Course(name, site.client))
+        super().__init__(evaluation, ReplayOptions(tmp_path, {"door": "door.mp4"}), lambda _: None, stop, on_ended)
+        self.site = site
 
-    async def end(self):
-        self._undone |= {DEPLOYMENT, WATCH_LIST}
+    async def end(self, unheard=0):
+        await self._course.make_list(list_form(self._id))
+        await self._course.draft(draft(self._id, {"door": Zone()}, 0.5, 60.0))
+        self.site.change(self._id, "armed")
+        self.site.acts.clear()
+        self.site.unheard = unheard
+        self._undone |= {DEPLOYMENT, DATA, WATCH_LIST}
         outcome = await self._outcome(1.0)
-        await self._clean_up(self.arming)
+        await self._clean_up()
         return outcome, self._left_behind
 
 
-async def test_a_bus_that_is_away_for_a_while_at_the_end_costs_nothing(tmp_path):
-    bus, arming = Flaky(failures=5), Arming(failures=5)
-    outcome, left = await Short(bus, arming, tmp_path).end()
+async def test_it_is_ended_then_its_list_is_destroyed_then_it_is_purged(site, tmp_path):
+    outcome, left = await Short(site, tmp_path).end()
     assert isinstance(outcome, Outcome)
-    assert arming.disarmed
-    assert bus.answered == ["drop"]
+    assert outcome.stamp == "EVALUATION"
+    assert [verb for verb, _ in site.acts] == ["end", "destroy", "purge"]
     assert left == []
 
 
-async def test_a_list_that_an_unanswered_ask_dropped_after_all_is_not_left_behind(tmp_path):
-    _, left = await Short(Flaky(refusal="400"), Arming(), tmp_path).end()
+async def test_a_bus_that_is_away_for_a_while_at_the_end_costs_nothing(site, tmp_path):
+    _, left = await Short(site, tmp_path).end(unheard=5)
+    assert [verb for verb, _ in site.acts] == ["end", "destroy", "purge"]
     assert left == []
 
 
-async def test_a_match_that_stays_away_leaves_the_outcome_and_a_note_of_what_is_left(tmp_path, monkeypatch):
+async def test_what_is_known_of_it_can_be_taken_down_before_it_is_purged(site, tmp_path):
+    seen = []
+
+    async def take_down(evaluation, name):
+        seen.append(site.deployments[name].state)
+
+    await Short(site, tmp_path, on_ended=take_down).end()
+    assert seen == ["ended"]
+
+
+async def test_a_govern_that_stays_away_leaves_the_outcome_and_a_note_of_what_is_left(site, tmp_path, monkeypatch):
     monkeypatch.setattr(patience.insist, "__defaults__", (0.02,))
-    _, left = await Short(Flaky(failures=10**9), Arming(), tmp_path).end()
+    monkeypatch.setattr(Replay._disarm, "__defaults__", (0.02,))
+    _, left = await Short(site, tmp_path).end(unheard=10**9)
     assert "nobody answered" in left[0]
     assert [note for note in left if "watch list replay-" in note]
+    assert [note for note in left if "may still be armed" in note]
+    assert not [note for note in left if "not purged" in note]  # which goes without saying
+
+
+async def test_a_match_that_refuses_leaves_what_is_not_purged_to_the_next_start(site, tmp_path):
+    def refuse(_sealed):
+        raise AskError("destroy", "500", "KeyError")
+
+    site._watchlist_destroy = refuse
+    _, left = await Short(site, tmp_path).end()
+    assert "KeyError" in left[0]
+    assert [note for note in left if "was not purged: the next start" in note]
     assert not [note for note in left if "armed" in note]
 
 
-async def test_a_person_in_a_hurry_is_told_what_was_not_cleaned_up(tmp_path, monkeypatch):
+async def test_a_person_in_a_hurry_is_told_what_was_not_cleaned_up(site, tmp_path, monkeypatch):
     monkeypatch.setattr(patience.within, "__defaults__", (0.02,))
     stop = Stop()
     stop.ask()
     async with asyncio.timeout(10):
-        _, left = await Short(Flaky(failures=10**9), Arming(failures=10**9), tmp_path, stop).end()
+        _, left = await Short(site, tmp_path, stop).end(unheard=10**9)
     assert len(left) == 2
 
 
-@pytest.mark.parametrize("code", ["500", "409"])
-async def test_a_refusal_to_drop_the_list_is_told(tmp_path, code):
-    _, left = await Short(Flaky(refusal=code), Arming(), tmp_path).end()
-    assert "no such list" in left[0]
+async def test_a_report_that_could_not_be_written_does_not_keep_the_replay_from_being_purged(site, tmp_path):
+    async def fail(_evaluation, _name):
+        raise TransientError("nobody answered for figures")
+
+    _, left = await Short(site, tmp_path, on_ended=fail).end()
+    assert [verb for verb, _ in site.acts] == ["end", "destroy", "purge"]
+    assert left == ["the report of the deployment is missing (nobody answered for figures)"]
+
+
+@pytest.mark.parametrize("location", ["rtsp://192.0.2.7/live", "RTSPS://user:s3cret@192.0.2.7/live"])
+def test_a_live_camera_is_refused_with_the_way_to_run_it(location):
+    with pytest.raises(UserError, match=r"yard is a live camera.*`watchline up`.*`watchline deployment draft`") as told:
+        parse_sources([f"yard={location}"])
+    assert "s3cret" not in str(told.value)
+
+
+def counts(state, **changes):
+    return {"door": CameraCount(state=state, **changes)}
+
+
+def outcome_of(cameras, **changes):
+    parts = {"alerts": [], "refused": [], "lost": 0, "seconds": 1.0, "references": 1, "threshold": 0.5, "portraits": {}}
+    return Outcome(cameras, **(parts | changes))
+
+
+def test_a_replay_is_whole_when_every_camera_came_to_its_end_and_nothing_was_lost():
+    assert outcome_of(counts("ended")).is_whole()
+    assert not outcome_of(counts("ended"), lost=1).is_whole()
+    assert not outcome_of(counts("failed")).is_whole()
+    assert not outcome_of(counts("stopped")).is_whole()
+
+
+def test_a_camera_that_was_cut_short_is_told_of_unless_a_person_wanted_that():
+    assert "its deployment ended before its source" in outcome_of(counts("stopped")).troubles()["door"]
+    assert outcome_of(counts("stopped"), interrupted=True).troubles() == {}
+    assert outcome_of(counts("failed", detail="no such file")).troubles() == {"door": "no such file"}

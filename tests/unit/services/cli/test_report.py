@@ -198,6 +198,26 @@ def test_what_is_missing_is_said_before_the_figures():
     assert "subject-7 back.jpg no face was found" in after
 
 
+def test_a_camera_whose_deployment_ended_before_its_source_did_not_come_to_its_end_unless_a_person_wanted_that():
+    stopped = {"gate": CameraCount(10, 0, 4, 1, 2, 0, 0, None, "stopped")}
+    assert "1 camera failed before the end of the footage: gate" in text(page(cameras=stopped))
+    assert "failed" not in text(page(cameras=stopped, interrupted=True))
+
+
+def test_an_evaluation_says_that_it_is_one_at_the_top_and_at_each_alert():
+    seen = text(page(stamp="EVALUATION", alerts=[alert(stamp="EVALUATION")]))
+    assert seen.strip().startswith("EVALUATION")
+    assert "Resembles subject-1 EVALUATION" in seen
+    assert "EVALUATION" not in text(page())
+
+
+def test_what_became_of_the_deployment_is_told():
+    assert "replay-7, ended and purged; its watch list is destroyed" in text(page(deployment="replay-7"))
+    assert "not all of it could be cleaned up: the list is there" in text(
+        page(deployment="replay-7", left_behind=["the list is there"])
+    )
+
+
 def test_an_alert_that_was_raised_and_never_arrived_is_not_hidden():
     seen = text(page(alerts=[]))
     assert "1 alert raised, none arrived" in seen
