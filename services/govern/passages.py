@@ -1,0 +1,69 @@
+"""Seeds who walked past a camera on purpose: what TPIR is measured against."""
+
+from __future__ import annotations
+
+from libs.bus import Conflict
+from libs.errors import ConflictError, MissingError, PermanentError
+from libs.officers import FRESH_S, Signed
+from proto import subjects
+from proto.governance import DeploymentRecord, Passage
+from proto.requests import AuditRequest, PassageRequest
+from services.govern.office import Office, Store
+
+
+class Passages:
+    """Notes passages, each once."""
+
+    def __init__(self, office: Office, store: Store[Passage]) -> None:
+        self._office = office
+        self._store = store
+
+    async def note(self, signed: Signed[PassageRequest], record: DeploymentRecord) -> Passage:
+        """The passage as it is noted; the same one again changes nothing.
+
+        The audit comes first: no passage counts that it does not hold. An officer who got no answer asks again.
+
+        Raises:
+            MissingError, ConflictError, PermanentError: no such seed or camera, or a time at which none could pass.
+            TransientError: the server is away.
+        """
+        request = signed.request
+        self._check(request, record)
+        key = subjects.key(request.deployment, request.camera, request.subject, f"{request.at * 1000:.0f}")
+        passage = Passage(**request.model_dump(), noted_by=signed.who)
+        found = await self._store.get(key)
+        if found is None:
+            await self._office.ledger.append(_entry(key, signed, record))
+            try:
+                await self._store.replace(key, passage, 0)
+            except Conflict:
+                found = await self._store.get(key)
+        return found[0] if found else passage
+
+    def _check(self, request: PassageRequest, record: DeploymentRecord) -> None:
+        if request.camera not in record.draft.cameras:
+            raise MissingError(f"deployment {record.id} has no camera {request.camera}")
+        if not any(self._is_on(name, request.subject) for name in record.draft.seed_lists):
+            raise MissingError(f"the subject is on no seed list of deployment {record.id}: enrol it on one first")
+        if not record.armed_at:
+            raise ConflictError(f"deployment {record.id} has not been armed: nobody could be recognised yet")
+        ended = record.ended_at or record.draft.ends_at
+        until = min(ended, self._office.clock() + FRESH_S)
+        if not max(record.armed_at, record.draft.starts_at) <= request.at <= until:
+            raise PermanentError(f"the time is not one at which deployment {record.id} was running, up to now")
+
+    def _is_on(self, watch_list: str, subject: str) -> bool:
+        entry = self._office.all_entries.get(subjects.key(watch_list, subject))
+        return entry is not None and not entry.removed_at
+
+
+def _entry(key: str, signed: Signed[PassageRequest], record: DeploymentRecord) -> AuditRequest:
+    request = signed.request
+    return AuditRequest(
+        id=f"passage.{key}",
+        event="passage.noted",
+        deed=signed.deed("note_passage"),
+        deployment=request.deployment,
+        record_version=record.record_version,
+        details={"camera": request.camera, "subject": request.subject, "passed_at": request.at},
+    )

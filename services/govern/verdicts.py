@@ -1,0 +1,82 @@
+"""What the decisions of people about one alert come to.
+
+    decisions of different people                        the alert is
+    -----------------------------                        ------------
+    none                                                 open
+    one of them `rejected`                               rejected, and nobody can confirm it any more
+    as many `confirmed` as the profile asks for          confirmed, and an intervention may follow
+    fewer `confirmed`, with or without `no_decision`     open: another person must decide
+    `no_decision` alone                                  undecided: looked at; another person may still decide
+
+Confirmed and rejected are final. Once the alert and its portrait are deleted there is nothing left to compare: then
+`no_decision` alone is taken, and the alert is undecided for good, whoever had confirmed it before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from libs.errors import ConflictError
+from proto.governance import Case, Decision, Outcome, Status
+
+FINAL: Collection[Status] = ("confirmed", "rejected")
+"""What no further decision changes."""
+
+
+def status_of(decisions: Sequence[Decision], needed: int) -> Status:
+    """What the decisions come to, in whatever order they were made; `needed` people must confirm."""
+    verdicts = [decision.verdict for decision in decisions]
+    if "rejected" in verdicts:
+        return "rejected"
+    if verdicts.count("confirmed") >= needed:
+        return "confirmed"
+    return "undecided" if verdicts and "confirmed" not in verdicts else "open"
+
+
+def is_gone(case: Case, kept_s: float, now: float) -> bool:
+    """Whether the alert and its portrait are deleted at `now`, or should be: a sweep that is late changes nothing."""
+    return case.deleted_at > 0 or now >= case.raised_at + kept_s
+
+
+def decide(case: Case, decision: Decision, same_person: Collection[str], gone: bool) -> Case:
+    """`case` with one more decision, by someone whom the roster knows under the ids `same_person`.
+
+    Raises:
+        ConflictError: nothing is left to decide, the person has decided already, or what was to be seen is deleted.
+    """
+    _must_be_real(case)
+    before = next((earlier for earlier in case.decisions if earlier.officer in same_person), None)
+    if before is not None:
+        raise ConflictError(f"{before.officer} has decided already ({before.verdict}): another person must")
+    if case.status in FINAL:
+        raise ConflictError(f"alert {case.alert} is {case.status} already, by {_last(case)}")
+    if gone and decision.verdict != "no_decision":
+        raise ConflictError(f"alert {case.alert} and its portrait are deleted: only no_decision is left")
+    if gone and case.status == "undecided":
+        raise ConflictError(f"alert {case.alert} is undecided, and its portrait is deleted: nothing is left to decide")
+    decisions = (*case.decisions, decision)
+    status = "undecided" if gone else status_of(decisions, case.confirmations_needed)
+    return case.model_copy(update={"decisions": decisions, "status": status})
+
+
+def engage(case: Case, outcome: Outcome) -> Case:
+    """`case` with what came of it.
+
+    Raises:
+        ConflictError: it is not confirmed, or what came of it is noted already.
+    """
+    _must_be_real(case)
+    if case.status != "confirmed":
+        raise ConflictError(f"alert {case.alert} is {case.status}: nobody may be engaged before it is confirmed")
+    if case.outcome is not None:
+        raise ConflictError(f"the outcome of alert {case.alert} is noted already, by {case.outcome.officer}")
+    return case.model_copy(update={"outcome": outcome})
+
+
+def _must_be_real(case: Case) -> None:
+    if case.seed:
+        raise ConflictError(f"alert {case.alert} is for a seed: it is counted, and nobody decides about it")
+
+
+def _last(case: Case) -> str:
+    return ", ".join(decision.officer for decision in case.decisions if decision.verdict == case.status)
