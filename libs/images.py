@@ -23,6 +23,19 @@ MAX_SIDE_PX = 16_384
 MAX_PIXELS = 100_000_000
 """100 megapixels, 300 MB decoded: a decompression bomb claims more, a camera or scanner does not."""
 
+SAVE_ANEW = "save it anew as JPEG or PNG"
+OTHER_FORMATS = {
+    b"GIF8": "a GIF",
+    b"II*\0": "a TIFF",
+    b"MM\0*": "a TIFF",
+    b"%PDF": "a PDF",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000",
+}
+"""By their first bytes: formats that references come in and that are not read."""
+JPEG_END = b"\xff\xd9"
+"""Comes nowhere else after the frame header: within the pixels an FF is followed by a zero (ITU-T T.81, B.1.1.5)."""
+MAX_PNG_CHUNKS = 256
+"""Chunks before the pixels; usual are two to ten."""
 MAX_JPEG_SEGMENTS = 4096
 """Segments and fill bytes before the frame header; a large colour profile takes a few hundred."""
 
@@ -36,16 +49,26 @@ def use_one_thread() -> None:
 
 
 class ImageError(PermanentError):
-    """Bytes that are no image we read, or an absurd one."""
+    """Bytes that are no image we read, or an absurd one. `remedy` says what a person can do about it."""
+
+    def __init__(self, reason: str, remedy: str = SAVE_ANEW) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 def decode_rgb(data: bytes) -> RgbImage:
-    """The image in `data` (JPEG, PNG, WebP or BMP), turned upright where its EXIF says so.
+    """The image in `data` (JPEG, PNG, WebP or BMP) as 8 bits a channel, upright where its EXIF says how to turn it.
+
+    Grey, CMYK and deeper images are converted; where pixels are transparent, the colour beneath shows.
 
     Raises:
-        ImageError: not such an image, broken, or larger than `MAX_SIDE_PX` or `MAX_PIXELS`.
+        ImageError: not such an image, broken, of several frames, or larger than `MAX_SIDE_PX` or `MAX_PIXELS`.
     """
     check_size(*image_size(data))
+    if is_animated(data):
+        raise ImageError("the image is animated: it has several frames", "save one frame of it as JPEG or PNG")
+    if data[:2] == b"\xff\xd8" and data.find(JPEG_END, _jpeg_header(data)[2]) < 0:
+        raise ImageError("the image is damaged: its end is missing", "copy the file anew from where it came")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error:
@@ -53,6 +76,13 @@ def decode_rgb(data: bytes) -> RgbImage:
     if image is None:
         raise ImageError("the image is damaged: its header is whole, its pixels are not")
     return np.asarray(image, np.uint8)
+
+
+def is_animated(data: bytes) -> bool:
+    """Whether a WebP or PNG says that it has several frames (RFC 9649, 2.7.1.1; PNG 3rd edition, 11.3.6.1)."""
+    if data[:4] == b"RIFF":
+        return data[12:16] == b"VP8X" and bool(data[20] & 2)
+    return data[:8] == b"\x89PNG\r\n\x1a\n" and _comes_before_pixels(data, b"acTL")
 
 
 def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
@@ -63,7 +93,7 @@ def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
     """
     if not 0 < width <= MAX_SIDE_PX or not 0 < height <= MAX_SIDE_PX or width * height > max_pixels:
         bounds = f"{MAX_SIDE_PX} px a side, {max_pixels / 1e6:g} megapixels"
-        raise ImageError(f"an image of {width} x {height} px is out of bounds ({bounds})")
+        raise ImageError(f"an image of {width} x {height} px is out of bounds ({bounds})", "save it smaller")
 
 
 def decode_jpeg(data: bytes, max_pixels: int = MAX_PIXELS) -> RgbImage:
@@ -111,12 +141,33 @@ def image_size(data: bytes) -> tuple[int, int]:
         if data[:2] == b"BM":
             return _bmp_size(data)
     except (struct.error, IndexError):
-        raise ImageError("the image is cut off within its header") from None
-    raise ImageError("not a JPEG, PNG, WebP or BMP image")
+        raise ImageError("the image is cut off within its header", "copy the file anew from where it came") from None
+    found = next((f"{name}, " for magic, name in OTHER_FORMATS.items() if data.startswith(magic)), "")
+    if data[4:8] == b"ftyp":  # ISO/IEC 14496-12: HEIC and AVIF, as telephones save them
+        found = "a HEIC or AVIF image, "
+    raise ImageError(f"{found}not a JPEG, PNG, WebP or BMP image")
+
+
+def _comes_before_pixels(data: bytes, kind: bytes) -> bool:
+    """Whether a PNG has a chunk of that kind before its pixels."""
+    at = 8
+    for _ in range(MAX_PNG_CHUNKS):
+        name = data[at + 4 : at + 8]
+        if name in (kind, b"IDAT", b""):
+            return name == kind
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return False
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Walks the segments to the frame header (ITU-T T.81, B.2.2): markers C0 to CF but C4, C8 and CC."""
+    return _jpeg_header(data)[:2]
+
+
+def _jpeg_header(data: bytes) -> tuple[int, int, int]:
+    """Width and height in pixels, and where in the file they stand.
+
+    Walks the segments to the frame header (ITU-T T.81, B.2.2): markers C0 to CF but C4, C8 and CC.
+    """
     at = 2
     for _ in range(MAX_JPEG_SEGMENTS):
         if data[at] != 0xFF:
@@ -126,7 +177,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
             continue
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack(">HH", data[at + 5 : at + 9])
-            return width, height
+            return width, height, at
         (length,) = struct.unpack(">H", data[at + 2 : at + 4])
         at += 2 + length
     raise ImageError("the image is damaged: its JPEG header has no end")

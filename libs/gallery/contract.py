@@ -91,6 +91,18 @@ class Candidate:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class PossiblePair:
+    """Two subjects who may be one person: both of `watch_list`, or the other one of another list."""
+
+    watch_list: str
+    subject: str
+    other_list: str
+    other_subject: str
+    score: float
+    """The cosine similarity of their most similar references, -1 to 1."""
+
+
 class UnknownWatchListError(PermanentError):
     """The gallery has no such watch list for its template version."""
 
@@ -118,10 +130,21 @@ class Gallery(Protocol):
     async def remove(self, watch_list: str, subject: str) -> int:
         """Number of references removed: all of that subject, in that list."""
 
+    async def discard(self, watch_list: str, references: Sequence[str]) -> int:
+        """Number of references removed: those with these reference ids, in that list."""
+
     async def search(self, watch_lists: Sequence[str], templates: Templates, k: int) -> list[list[Candidate]]:
         """Candidates of each probe, best first over all lists, at most k.
 
         `templates` is float32 (n, d). A subject appears once for each list it is on, with its best reference.
+        """
+
+    async def duplicates(
+        self, watch_list: str, others: Sequence[str], threshold: float, most: int
+    ) -> list[PossiblePair]:
+        """Pairs of subjects with a score of at least `threshold`, best first, at most `most`.
+
+        One is on `watch_list`, the other is another one there, or anyone on `others`. A pair comes once.
         """
 
     async def count(self, watch_list: str) -> int:

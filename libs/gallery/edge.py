@@ -32,6 +32,7 @@ from libs.gallery.contract import (
     INDEX_SEARCH_WIDTH,
     Candidate,
     GallerySettings,
+    PossiblePair,
     Reference,
     ReferenceEntry,
     Templates,
@@ -52,9 +53,11 @@ from libs.gallery.directory import (
     record_count,
     recorded_count,
 )
+from libs.gallery.pairs import Listed, likely_pairs
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
+PointId = int | UUID | str
 
 PROBES_A_STEP = 8
 """Probes searched in one engine call. Source: measured, 34 ms at 100,000 references of 128-d, two cores."""
@@ -106,12 +109,11 @@ class EdgeGallery:
 
     async def remove(self, watch_list: str, subject: str) -> int:
         """See `Gallery.remove`. When it returns, no file in the directory holds the templates."""
-        async with self._changes:
-            removed, unfinished = await self._run(self._delete, watch_list, subject)
-            if removed or unfinished:
-                await self._rewrite(watch_list, await self._run(self._count, watch_list))
-                await self._run(self._finish_change, watch_list)
-            return removed
+        return await self._take_out(watch_list, lambda: self._of_subject(watch_list, subject))
+
+    async def discard(self, watch_list: str, references: Sequence[str]) -> int:
+        """See `Gallery.discard`. When it returns, no file in the directory holds the templates."""
+        return await self._take_out(watch_list, lambda: self._of_ids(watch_list, references))
 
     async def search(self, watch_lists: Sequence[str], templates: Templates, k: int) -> list[list[Candidate]]:
         """See `Gallery.search`."""
@@ -126,6 +128,13 @@ class EdgeGallery:
             return await best_subjects(query, templates, k)
 
         return merged([await best_in(name) for name in dict.fromkeys(watch_lists)], len(templates), k)
+
+    async def duplicates(
+        self, watch_list: str, others: Sequence[str], threshold: float, most: int
+    ) -> list[PossiblePair]:
+        """See `Gallery.duplicates`."""
+        of, *rest = [await self._all(name) for name in dict.fromkeys((watch_list, *others))]
+        return await asyncio.to_thread(likely_pairs, of, rest, threshold, most)
 
     async def count(self, watch_list: str) -> int:
         """See `Gallery.count`."""
@@ -158,6 +167,26 @@ class EdgeGallery:
 
     async def _run(self, call: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+    async def _take_out(self, watch_list: str, chosen: Callable[[], list[PointId]]) -> int:
+        """Number of references removed, all of which `chosen` names."""
+        async with self._changes:
+            removed, unfinished = await self._run(self._delete, watch_list, chosen)
+            if removed or unfinished:
+                await self._rewrite(watch_list, await self._run(self._count, watch_list))
+                await self._run(self._finish_change, watch_list)
+            return removed
+
+    async def _all(self, watch_list: str) -> Listed:
+        subjects: list[str] = []
+        templates: list[Templates] = []
+        offset: str | None = None
+        while True:
+            page, rows, offset = await self._run(self._templates, watch_list, offset)
+            subjects += page
+            templates.append(rows)
+            if offset is None:
+                return Listed(watch_list, subjects, np.concatenate(templates))
 
     async def _rewrite(self, watch_list: str, count: int) -> None:
         path = self._path(watch_list)
@@ -199,7 +228,7 @@ class EdgeGallery:
     def _store(self, watch_list: str, references: Sequence[Reference]) -> bool:
         """Whether some of the references replaced others, whose templates may still lie in an indexed segment."""
         shard = self._shard(watch_list)
-        ids: list[int | UUID | str] = [point_id(reference.reference) for reference in references]
+        ids: list[PointId] = [point_id(reference.reference) for reference in references]
         replaced = shard.retrieve(ids, with_payload=False, with_vector=False)
         points = [
             engine.Point(point, reference.template.tolist(), payload(reference))
@@ -218,16 +247,35 @@ class EdgeGallery:
     def _finish_change(self, watch_list: str) -> None:
         record_count(self._path(watch_list), self._count(watch_list))
 
-    def _delete(self, watch_list: str, subject: str) -> tuple[int, bool]:
-        shard, path = self._shard(watch_list), self._path(watch_list)
+    def _of_subject(self, watch_list: str, subject: str) -> list[PointId]:
         of_subject = engine.Filter(must=[engine.FieldCondition("subject", match=engine.MatchValue(subject))])
-        records, _ = shard.scroll(engine.ScrollRequest(limit=self._count(watch_list) + 1, filter=of_subject))
+        limit = self._count(watch_list) + 1
+        records, _ = self._shard(watch_list).scroll(engine.ScrollRequest(limit=limit, filter=of_subject))
+        return [record.id for record in records]
+
+    def _of_ids(self, watch_list: str, references: Sequence[str]) -> list[PointId]:
+        ids: list[PointId] = [point_id(reference) for reference in references]
+        records = self._shard(watch_list).retrieve(ids, with_payload=False, with_vector=False)
+        return [record.id for record in records]
+
+    def _delete(self, watch_list: str, chosen: Callable[[], list[PointId]]) -> tuple[int, bool]:
+        shard, path = self._shard(watch_list), self._path(watch_list)
+        ids = chosen()
         unfinished = recorded_count(path) is None
-        if records:
+        if ids:
             mark_changing(path)
-            shard.update(engine.UpdateOperation.delete_points([record.id for record in records]))
+            shard.update(engine.UpdateOperation.delete_points(ids))
             shard.flush()
-        return len(records), unfinished
+        return len(ids), unfinished
+
+    def _templates(self, watch_list: str, offset: str | None) -> tuple[list[str], Templates, str | None]:
+        request = engine.ScrollRequest(
+            offset=offset, limit=REFERENCES_A_STEP, with_payload=["subject"], with_vector=True
+        )
+        records, following = self._shard(watch_list).scroll(request)
+        rows = np.array([record.vector for record in records], np.float32).reshape(-1, self._settings.dimension)
+        names = [(record.payload or {})["subject"] for record in records]
+        return names, rows, None if following is None else str(following)
 
     def _query(self, watch_list: str, templates: Templates, limit: int) -> list[list[Candidate]]:
         shard = self._shard(watch_list)

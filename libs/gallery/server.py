@@ -7,9 +7,11 @@ on. It is asked to rewrite at once. `drop` destroys the collection with all its 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import pydantic
 from qdrant_client import AsyncQdrantClient
 from qdrant_client import models as qdrant
@@ -23,6 +25,7 @@ from libs.gallery.contract import (
     INDEX_SEARCH_WIDTH,
     Candidate,
     GallerySettings,
+    PossiblePair,
     Reference,
     ReferenceEntry,
     Templates,
@@ -35,6 +38,7 @@ from libs.gallery.contract import (
     merged,
     point_id,
 )
+from libs.gallery.pairs import Listed, likely_pairs
 
 PREFIX = "watchline."
 """Begins the name of each of our collections, since a server may hold others."""
@@ -83,13 +87,15 @@ class ServerGallery:
     async def remove(self, watch_list: str, subject: str) -> int:
         """See `Gallery.remove`. The server rewrites its files afterwards, in its own time."""
         of_subject = qdrant.Filter(must=[qdrant.FieldCondition(key="subject", match=qdrant.MatchValue(value=subject))])
-        removed = await self._records(watch_list, of_subject)
-        if removed:
-            selector = qdrant.PointIdsList(points=[record.id for record in removed])
-            with self._outcomes(watch_list):
-                await self._client.delete(self._collection(watch_list), selector, wait=True)
-            await self.count(watch_list)
-        return len(removed)
+        return await self._delete(watch_list, await self._records(watch_list, of_subject))
+
+    async def discard(self, watch_list: str, references: Sequence[str]) -> int:
+        """See `Gallery.discard`. The server rewrites its files afterwards, in its own time."""
+        await self.count(watch_list)
+        with self._outcomes(watch_list):
+            ids = [point_id(reference) for reference in references]
+            there = await self._client.retrieve(self._collection(watch_list), ids, with_payload=False)
+        return await self._delete(watch_list, there)
 
     async def search(self, watch_lists: Sequence[str], templates: Templates, k: int) -> list[list[Candidate]]:
         """See `Gallery.search`."""
@@ -105,6 +111,13 @@ class ServerGallery:
             return await best_subjects(query, templates, k)
 
         return merged([await best_in(name) for name in dict.fromkeys(watch_lists)], len(templates), k)
+
+    async def duplicates(
+        self, watch_list: str, others: Sequence[str], threshold: float, most: int
+    ) -> list[PossiblePair]:
+        """See `Gallery.duplicates`."""
+        of, *rest = [await self._all(name) for name in dict.fromkeys((watch_list, *others))]
+        return await asyncio.to_thread(likely_pairs, of, rest, threshold, most)
 
     async def count(self, watch_list: str) -> int:
         """See `Gallery.count`."""
@@ -184,13 +197,32 @@ class ServerGallery:
             answers = await self._client.query_batch_points(self._collection(watch_list), requests)
         return [[_candidate(watch_list, hit) for hit in answer.points] for answer in answers]
 
-    async def _records(self, watch_list: str, chosen: qdrant.Filter | None = None) -> list[qdrant.Record]:
+    async def _delete(self, watch_list: str, records: Sequence[qdrant.Record]) -> int:
+        if records:
+            selector = qdrant.PointIdsList(points=[record.id for record in records])
+            with self._outcomes(watch_list):
+                await self._client.delete(self._collection(watch_list), selector, wait=True)
+            await self.count(watch_list)
+        return len(records)
+
+    async def _all(self, watch_list: str) -> Listed:
+        records = await self._records(watch_list, with_vectors=True)
+        rows = np.array([record.vector for record in records], np.float32).reshape(-1, self._settings.dimension)
+        return Listed(watch_list, [(record.payload or {})["subject"] for record in records], rows)
+
+    async def _records(
+        self, watch_list: str, chosen: qdrant.Filter | None = None, with_vectors: bool = False
+    ) -> list[qdrant.Record]:
         records: list[qdrant.Record] = []
         offset = None
         while True:
             with self._outcomes(watch_list):
                 page, offset = await self._client.scroll(
-                    self._collection(watch_list), chosen, limit=POINTS_A_REQUEST, offset=offset
+                    self._collection(watch_list),
+                    chosen,
+                    limit=POINTS_A_REQUEST,
+                    offset=offset,
+                    with_vectors=with_vectors,
                 )
             records += page
             if offset is None:

@@ -1,4 +1,4 @@
-"""Enrolment: from one image file to one reference, or to the reason why not.
+"""From one image file to one reference, or to the reason why not and what to do about it.
 
 An image must show exactly one face, large and good enough to be compared. The template is the mean of the face and
 its mirror image, which costs nothing when searching (measured on LFW: TPIR at FPIR 1 %, N = 1,000, from 0.9695 to
@@ -8,33 +8,51 @@ its mirror image, which costs nothing when searching (measured on LFW: TPIR at F
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar, TypeVarTuple
 
 import cv2
 import numpy as np
 
-from libs.bus import Bus
-from libs.errors import PermanentError, QualityError
-from libs.gallery import Gallery, Reference
+from libs.bus import AskError
+from libs.errors import PermanentError
 from libs.geometry import Floats, Image, align
-from libs.images import decode_rgb, encode_jpeg
+from libs.images import ImageError, decode_rgb, encode_jpeg
 from libs.portrait import encode_portrait, portrait_box
 from libs.quality import chip_quality, geometry_quality, unify
 from proto import subjects
-from proto.messages import (
-    Detections,
-    DetectRequest,
-    EmbedReply,
-    EmbedRequest,
-    EnrolReply,
-    EnrolRequest,
-)
+from proto.messages import Detections, DetectRequest, EmbedReply, EmbedRequest
 from proto.quality import Quality
+from services.match.registry import Asker
 from services.match.settings import EnrolmentSettings
+
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 DETECT_JPEG_QUALITY = 95
 """Of 0..100: enrolment is rare, so its detection need not save bytes."""
+REMEDIES = {
+    "inter_eye_distance_px": "use an image in which the face is larger",
+    "quality": "use a sharper image, evenly lit, with the face turned to the camera",
+    "no face": "use an image that shows the face from the front, upright, eyes and mouth free",
+    "several faces": "cut the image so that this person's face alone is in it",
+    "not read": "save it as JPEG or PNG",
+}
+
+
+class RefusedImageError(PermanentError):
+    """An image that makes no reference: why, what was measured if anything was, and what a person can do."""
+
+    def __init__(
+        self, reason: str, remedy: str, component: str = "", values: tuple[float, float] | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+        self.component = component
+        self.measured = values[0] if values else None
+        self.required = values[1] if values else None
 
 
 @dataclass(frozen=True)
@@ -43,88 +61,71 @@ class Face:
 
     chip: Image
     portrait: bytes
+    """JPEG."""
+    quality: Quality
+
+
+@dataclass(frozen=True)
+class FaceReference:
+    """What an image becomes: the template of its face, a portrait for people, and how good it is."""
+
+    template: Floats
+    portrait: bytes
     quality: Quality
 
 
 class Enrolment:
-    """Answers `EnrolRequest`. Asks `detect` and `embed` for their part, so no model is loaded here."""
+    """Makes references of images. Asks `detect` and `embed` for their part, so no model is loaded here."""
 
-    def __init__(self, bus: Bus, gallery: Gallery, template_version: str, settings: EnrolmentSettings) -> None:
+    def __init__(self, bus: Asker, template_version: str, settings: EnrolmentSettings) -> None:
         self._bus = bus
-        self._gallery = gallery
         self._version = template_version
         self._settings = settings
+        self._hands = ThreadPoolExecutor(settings.threads, "enrolment")
 
-    async def enrol(self, ask: EnrolRequest) -> EnrolReply:
-        """Whether the subject was enrolled, and if not, why.
+    async def reference_of(self, data: bytes) -> FaceReference:
+        """The reference that an image file becomes.
 
         Raises:
-            TransientError: detect, embed, the bus or the gallery is away; the subject is not on the list, ask again.
-            UnknownWatchListError: there is no such list.
+            RefusedImageError: it is no usable image, or does not show exactly one usable face.
+            TransientError: detect, embed or the bus is away: ask again.
+            PermanentError: embed runs another model than the gallery holds templates of.
         """
+        image, ask = await self._in_thread(_opened, data, self._settings.detect_width_px)
         try:
-            face = await self._face(ask.image)
-        except PermanentError as error:
-            return _refused(ask, error)
-        await self._gallery.count(ask.watch_list)  # a list that is not there is told before anything is stored
-        template = await self._template(face.chip)
-        reference = Reference(
-            subject=ask.subject,
-            reference=f"{ask.subject}/{ask.reference}",
-            template=template,
-            template_version=self._version,
-            enrolled_at=time.time(),
-        )
-        await self._bus.portraits.put(subjects.reference_portrait(ask.watch_list, ask.subject), face.portrait)
-        await self._gallery.enrol(ask.watch_list, [reference])
-        return EnrolReply(
-            watch_list=ask.watch_list,
-            subject=ask.subject,
-            reference=ask.reference,
-            enrolled=True,
-            quality=face.quality,
-        )
+            found = await self._bus.ask(subjects.DETECT, ask, Detections)
+        except AskError as error:
+            raise RefusedImageError(error.reason, REMEDIES["not read"]) from None
+        self._must_be_one(found)
+        face = await self._in_thread(_cut, image, found)
+        self._must_be_good(face.quality)
+        return FaceReference(await self._template(face.chip), face.portrait, face.quality)
 
-    async def _face(self, data: bytes) -> Face:
-        """The one good face of an image; otherwise an error that says what is wrong with it."""
-        image = await asyncio.to_thread(decode_rgb, data)
-        found = await self._detect(image)
+    def close(self) -> None:
+        """Lets its threads go."""
+        self._hands.shutdown(wait=False)
+
+    def _must_be_one(self, found: Detections) -> None:
         faces = int((found.detect_scores >= self._settings.min_score).sum())
         if faces == 0:
-            raise PermanentError("no face was found in the image")
+            raise RefusedImageError("no face was found in the image", REMEDIES["no face"])
         if faces > 1:
-            raise PermanentError(f"{faces} faces were found in the image; a reference shows exactly one")
-        face = await asyncio.to_thread(_cut, image, found)
-        self._check(face.quality)
-        return face
+            raise RefusedImageError(
+                f"{faces} faces were found in the image; a reference shows exactly one", REMEDIES["several faces"]
+            )
 
-    async def _detect(self, image: Image) -> Detections:
-        height, width = image.shape[:2]
-        ask = DetectRequest(
-            camera="enrolment",
-            frame=0,
-            width=width,
-            height=height,
-            jpeg=await asyncio.to_thread(_detector_jpeg, image, self._settings.detect_width_px),
-        )
-        return await self._bus.ask(subjects.DETECT, ask, Detections)
-
-    def _check(self, quality: Quality) -> None:
+    def _must_be_good(self, quality: Quality) -> None:
         required = (
-            (
-                "inter_eye_distance_px",
-                quality.inter_eye_distance_px,
-                self._settings.min_inter_eye_distance_px,
-            ),
+            ("inter_eye_distance_px", quality.inter_eye_distance_px, self._settings.min_inter_eye_distance_px),
             ("quality", quality.unified, self._settings.min_quality),
         )
         for component, measured, least in required:
             if measured < least:
-                raise QualityError(
+                raise RefusedImageError(
                     f"{component} is {measured:.3g}, a reference needs {least:.3g}",
+                    REMEDIES[component],
                     component,
-                    measured,
-                    least,
+                    (measured, least),
                 )
 
     async def _template(self, chip: Image) -> Floats:
@@ -136,21 +137,23 @@ class Enrolment:
         template: Floats = (mean / np.linalg.norm(mean)).astype(np.float32)
         return template
 
+    async def _in_thread(self, work: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._hands, work, *arguments)
 
-def _refused(ask: EnrolRequest, error: PermanentError) -> EnrolReply:
-    measurement = (
-        {"component": error.component, "measured": error.measured, "required": error.required}
-        if isinstance(error, QualityError)
-        else {}
-    )
-    return EnrolReply(
-        watch_list=ask.watch_list,
-        subject=ask.subject,
-        reference=ask.reference,
-        enrolled=False,
-        reason=error.reason,
-        **measurement,
-    )
+
+def _opened(data: bytes, width_px: int) -> tuple[Image, DetectRequest]:
+    """The image, and the ask for its faces in a small copy.
+
+    Raises:
+        RefusedImageError: it is no usable image.
+    """
+    try:
+        image = decode_rgb(data)
+    except ImageError as error:
+        raise RefusedImageError(error.reason, error.remedy) from None
+    height, width = image.shape[:2]
+    jpeg = _detector_jpeg(image, width_px)
+    return image, DetectRequest(camera="enrolment", frame=0, width=width, height=height, jpeg=jpeg)
 
 
 def _detector_jpeg(image: Image, width_px: int) -> bytes:

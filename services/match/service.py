@@ -1,4 +1,4 @@
-"""Owns the watch lists: searches the lists of a deployment for each probe, and answers asks about lists."""
+"""Owns the watch lists: searches the lists of a deployment for each probe, and takes acts of officers on lists."""
 
 from __future__ import annotations
 
@@ -7,93 +7,113 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from libs.actor import Stage
-from libs.bus import Endpoint, Portraits
+from libs.bus import Bus, Endpoint, Mirror, Records
 from libs.gallery import Gallery, GallerySettings, open_gallery
+from libs.gallery.grouping import GroupedGallery
 from libs.images import use_one_thread
+from libs.officers import Roster
 from libs.service import Host
 from libs.settings import DataSettings, TrustSettings, load
+from libs.waiting import end
 from libs.warrants import open_warrants
 from proto import subjects
-from proto.messages import (
-    EnrolRequest,
-    Probe,
-    RemoveReply,
-    RemoveRequest,
-    WatchListReply,
-    WatchListRequest,
-)
+from proto.governance import EntryRecord, NameRecord, WatchListRecord
+from proto.messages import Probe
+from proto.requests import DuplicatesRequest, EntriesRequest, ListRequest
+from proto.sealed import Sealed
 from services.match.counting import search_board
+from services.match.duplicates import Duplicates
 from services.match.enrolment import Enrolment
-from services.match.entries import open_entries
+from services.match.entries import Entries, open_entries
+from services.match.imports import Imports
 from services.match.matcher import Books, Matcher
+from services.match.membership import Membership
+from services.match.registry import Registry
 from services.match.settings import EnrolmentSettings, MatchSettings, QdrantSettings
-
-
-class WatchLists:
-    """Answers asks about watch lists."""
-
-    def __init__(self, gallery: Gallery, portraits: Portraits) -> None:
-        self._gallery = gallery
-        self._portraits = portraits
-
-    async def create(self, ask: WatchListRequest) -> WatchListReply:
-        """Makes the list if it is not there."""
-        await self._gallery.create(ask.watch_list)
-        return await self.count(ask)
-
-    async def count(self, ask: WatchListRequest) -> WatchListReply:
-        """How many references the list holds."""
-        return WatchListReply(watch_list=ask.watch_list, references=await self._gallery.count(ask.watch_list))
-
-    async def drop(self, ask: WatchListRequest) -> WatchListReply:
-        """Destroys the list and the portraits of its references."""
-        for entry in await self._gallery.references(ask.watch_list):
-            await self._portraits.drop(subjects.reference_portrait(ask.watch_list, entry.subject))
-        await self._gallery.drop(ask.watch_list)
-        return WatchListReply(watch_list=ask.watch_list, references=0)
-
-    async def remove(self, ask: RemoveRequest) -> RemoveReply:
-        """Takes a subject off the list, with the portrait."""
-        removed = await self._gallery.remove(ask.watch_list, ask.subject)
-        await self._portraits.drop(subjects.reference_portrait(ask.watch_list, ask.subject))
-        return RemoveReply(watch_list=ask.watch_list, subject=ask.subject, removed=removed)
+from services.match.sweeper import Sweeper
+from services.match.watchlists import WatchLists
 
 
 @asynccontextmanager
 async def match(host: Host) -> AsyncIterator[None]:
-    """The program: an actor on the probes, and the micro service `watchlist`."""
+    """The program: an actor on the probes, the micro service `watchlist`, and a sweeper."""
     use_one_thread()
-    settings, qdrant = load(MatchSettings), load(QdrantSettings)
-    gallery = open_gallery(
-        GallerySettings(
-            template_version=settings.template_version,
-            dimension=settings.dimension,
-            directory=load(DataSettings).data_dir / "gallery",
-            url=qdrant.url,
-            api_key=qdrant.api_key.get_secret_value() if qdrant.api_key else None,
-            exact_up_to=settings.exact_up_to,
-        )
-    )
+    settings, trust = load(MatchSettings), load(TrustSettings)
+    roster = Roster(trust.officers, trust.key())
+    gallery = GroupedGallery(open_gallery(_gallery_settings(settings)))
+    enrolment = Enrolment(host.bus, settings.template_version, load(EnrolmentSettings))
     try:
         async with (
-            open_warrants(host.bus, load(TrustSettings), host.log) as warrants,
+            open_warrants(host.bus, trust, host.log) as warrants,
             open_entries(host.bus) as entries,
             search_board(host) as counts,
         ):
+            registry = _registry(host, gallery, roster, entries, settings)
             matcher = Matcher(gallery, Books(warrants, entries), counts, settings)
-            lists = WatchLists(gallery, host.bus.portraits)
-            enrolment = Enrolment(host.bus, gallery, settings.template_version, load(EnrolmentSettings))
-            endpoints: dict[str, Endpoint[Any]] = {
-                "create": Endpoint(WatchListRequest, lists.create),
-                "count": Endpoint(WatchListRequest, lists.count),
-                "drop": Endpoint(WatchListRequest, lists.drop),
-                "remove": Endpoint(RemoveRequest, lists.remove),
-                "enrol": Endpoint(EnrolRequest, enrolment.enrol),
-            }
             async with (
                 host.actor(Stage("match", subjects.PROBES, Probe, matcher.search)),
-                host.bus.micro_service("watchlist", subjects.WATCHLIST, endpoints),
+                _lists_kept(host, registry, enrolment, settings.sweep_s),
             ):
                 yield
     finally:
+        enrolment.close()
         await gallery.close()
+
+
+@asynccontextmanager
+async def _lists_kept(host: Host, registry: Registry, enrolment: Enrolment, sweep_s: float) -> AsyncIterator[None]:
+    """Answers acts on lists and sweeps them while the block runs."""
+    lists, imports = WatchLists(registry), Imports(registry)
+    membership, duplicates = Membership(registry, enrolment), Duplicates(registry)
+    endpoints: dict[str, Endpoint[Any]] = {
+        "create": Endpoint(Sealed, lists.create),
+        "import": Endpoint(Sealed, imports.step),
+        "enrol": Endpoint(Sealed, membership.enrol),
+        "remove": Endpoint(Sealed, membership.remove),
+        "expire": Endpoint(Sealed, lists.expire),
+        "destroy": Endpoint(Sealed, lists.destroy),
+        "show": Endpoint(ListRequest, lists.show),
+        "list": Endpoint(ListRequest, lists.list),
+        "entries": Endpoint(EntriesRequest, lists.entries),
+        "duplicates": Endpoint(DuplicatesRequest, duplicates.find),
+    }
+    sweeper = host.tasks.create_task(Sweeper(registry, lists, membership).run(sweep_s), name="sweep the watch lists")
+    try:
+        async with host.bus.micro_service("watchlist", subjects.WATCHLIST, endpoints):
+            yield
+    finally:
+        await end(sweeper)
+
+
+def _registry(host: Host, gallery: Gallery, roster: Roster, entries: Entries, settings: MatchSettings) -> Registry:
+    return Registry(
+        bus=host.bus,
+        lists=Records(host.bus, subjects.WATCHLISTS, WatchListRecord),
+        entries=Records(host.bus, subjects.ENTRIES, EntryRecord),
+        names=Records(host.bus, subjects.NAMES, NameRecord),
+        portraits=host.bus.portraits,
+        gallery=gallery,
+        roster=roster,
+        book=entries,
+        snapshot=lambda watch_list: _snapshot(host.bus, watch_list),
+        log=host.log,
+        template_version=settings.template_version,
+    )
+
+
+async def _snapshot(bus: Bus, watch_list: str) -> dict[str, EntryRecord]:
+    """All entries of a list as they lie in the bucket now: a new mirror is filled with nothing older."""
+    async with Mirror.open(bus, subjects.ENTRIES, EntryRecord) as mirror:
+        return {record.subject: record for record in mirror.all().values() if record.watch_list == watch_list}
+
+
+def _gallery_settings(settings: MatchSettings) -> GallerySettings:
+    qdrant = load(QdrantSettings)
+    return GallerySettings(
+        template_version=settings.template_version,
+        dimension=settings.dimension,
+        directory=load(DataSettings).data_dir / "gallery",
+        url=qdrant.url,
+        api_key=qdrant.api_key.get_secret_value() if qdrant.api_key else None,
+        exact_up_to=settings.exact_up_to,
+    )

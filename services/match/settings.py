@@ -21,6 +21,8 @@ class MatchSettings(BaseSettings):
     is hardly ever full."""
     exact_up_to: int = Field(default=100_000, ge=1)
     """References of a list up to which search is exact; over it an HNSW index is built."""
+    sweep_s: float = Field(default=5.0, gt=0)
+    """How often it looks which lists and entries have expired, and what the audit is still owed, in seconds."""
 
 
 class QdrantSettings(BaseSettings):
@@ -38,6 +40,8 @@ class EnrolmentSettings(BaseSettings):
     model_config = group("ENROL")
     detect_width_px: int = Field(default=640, ge=160, le=2048)
     """The image is searched for faces at this width or its own, whichever is smaller."""
+    threads: int = Field(default=2, ge=1, le=64)
+    """Images that are opened and cut at a time."""
     min_inter_eye_distance_px: float = Field(default=24.0, ge=0)
     """Between the eye centres; under it the chip is mostly invented by magnification (112 px chips have 35 px)."""
     min_score: float = Field(default=0.6, ge=0, le=1)

@@ -1,0 +1,166 @@
+"""Imports of many images: begun, resumed, completed as one act, or taken back as if they had never been begun."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+
+from libs.errors import ConflictError, PermanentError
+from libs.officers import Signed
+from proto import subjects
+from proto.governance import Details, WatchListRecord
+from proto.requests import ImportRequest, ListReply
+from proto.sealed import Sealed
+from services.match.erasure import erase_entry, erase_orphans
+from services.match.provenance import counts, without_import
+from services.match.registry import Registry, owing, with_deed
+from services.match.watchlists import must_be_there
+
+DIGITS_OF_MANIFEST = 16
+"""Of the hash of its manifest that an import's id starts with, so that the same images resume it."""
+
+
+class Imports:
+    """Answers the acts around an import; what is imported comes as enrolments with the import's id."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def step(self, sealed: Sealed) -> ListReply:
+        """The list after a step of an import.
+
+        Raises:
+            ForbiddenError: the officer may not.
+            MissingError: there is no such list.
+            ConflictError: another import is under way, or this one is not.
+            TransientError: the bus or the gallery is away: ask again.
+        """
+        signed = self._registry.signed(sealed, ImportRequest)
+        name = signed.request.watch_list
+        async with self._registry.turns.alone(name):
+            must_be_there(await self._registry.read(name))
+            match signed.request.step:
+                case "begin":
+                    await self._registry.change(name, partial(self._begun, signed, _new_id(signed.request)))
+                case "complete":
+                    await self._complete(signed)
+                case "abort":
+                    await self._abort(signed)
+            return ListReply(record=await self._registry.report(name))
+
+    def _begun(self, signed: Signed[ImportRequest], new_id: str, record: WatchListRecord) -> WatchListRecord:
+        request = signed.request
+        if record.state == "importing":
+            if _resumes(request, record):
+                return record
+            raise ConflictError(f"an import {record.import_id} is under way: resume it, or take it back, first")
+        if request.import_id:
+            raise ConflictError("that import is over: begin a new one")
+        if record.form.expires_at <= self._registry.clock():
+            raise PermanentError(f"the watch list {record.id} has expired: create another")
+        begun = with_deed(record, signed.deed("begin_import"), state="importing", import_id=new_id)
+        return owing(
+            begun,
+            "watchlist.import_begun",
+            {"import_id": new_id, "images": request.images, "manifest_sha256": request.manifest_sha256},
+        )
+
+    async def _complete(self, signed: Signed[ImportRequest]) -> None:
+        request = signed.request
+        listed = counts((await self._registry.snapshot(request.watch_list)).values())
+
+        def completed(record: WatchListRecord) -> WatchListRecord:
+            if record.state == "ready" and record.built_at and _completed(request, record):
+                return record  # the answer was lost, not the act
+            _must_be_under_way(request, record)
+            built = with_deed(
+                record,
+                signed.deed("import", _named(request)),
+                state="ready",
+                import_id="",
+                built_at=self._registry.clock(),
+                subjects=listed.subjects,
+                references=listed.references,
+                inputs_sha256=listed.inputs_sha256,
+            )
+            return owing(built, "watchlist.imported", _told(request, built))
+
+        await self._registry.change(request.watch_list, completed)
+
+    async def _abort(self, signed: Signed[ImportRequest]) -> None:
+        request, registry = signed.request, self._registry
+        record = await registry.read(request.watch_list)
+        if record.state == "ready" and record.deeds[-1].verb == "abort_import" and _completed(request, record):
+            return
+        _must_be_under_way(request, record)
+        taken_back = await self._take_back(request)
+
+        def aborted(now: WatchListRecord) -> WatchListRecord:
+            _must_be_under_way(request, now)
+            deed = signed.deed("abort_import", _named(request))
+            return owing(
+                with_deed(now, deed, state="ready", import_id=""),
+                "watchlist.import_aborted",
+                {"import_id": request.import_id, "images_taken_back": taken_back},
+            )
+
+        await registry.change(request.watch_list, aborted)
+
+    async def _take_back(self, request: ImportRequest) -> int:
+        """How many images of the import were taken back: theirs alone, and nothing of what was there before."""
+        registry, taken_back = self._registry, 0
+        for subject, entry in (await registry.snapshot(request.watch_list)).items():
+            of_import = sum(image.import_id == request.import_id for image in entry.images)
+            if not of_import:
+                continue
+            taken_back += of_import
+            before, key = (
+                without_import(entry, request.import_id, registry.clock()),
+                subjects.key(request.watch_list, subject),
+            )
+            if before is None or before.form is None:
+                await erase_entry(registry, entry)
+            if before is None:
+                await registry.entries.erase(key)
+            else:
+                await registry.entries.put(key, before)
+        remaining = (await registry.snapshot(request.watch_list)).values()
+        await erase_orphans(registry, request.watch_list, remaining)
+        return taken_back
+
+
+def _new_id(request: ImportRequest) -> str:
+    return f"{request.manifest_sha256[:DIGITS_OF_MANIFEST] or 'import'}-{secrets.token_hex(4)}"
+
+
+def _resumes(request: ImportRequest, record: WatchListRecord) -> bool:
+    """Whether the request is to go on with the import that is under way: it names it, or has its manifest."""
+    manifest = request.manifest_sha256[:DIGITS_OF_MANIFEST]
+    same = bool(manifest) and record.import_id.startswith(f"{manifest}-")
+    return record.import_id == request.import_id or (not request.import_id and same)
+
+
+def _must_be_under_way(request: ImportRequest, record: WatchListRecord) -> None:
+    if record.state != "importing" or record.import_id != request.import_id:
+        raise ConflictError(f"no import {request.import_id} of the watch list {record.id} is under way")
+
+
+def _named(request: ImportRequest) -> str:
+    return f"import {request.import_id}"
+
+
+def _completed(request: ImportRequest, record: WatchListRecord) -> bool:
+    """Whether the last deed to the list was the end of that import."""
+    return record.deeds[-1].reason == _named(request)
+
+
+def _told(request: ImportRequest, record: WatchListRecord) -> Details:
+    return {
+        "import_id": request.import_id,
+        "manifest_sha256": request.manifest_sha256,
+        "images": request.images,
+        "refused": request.refused,
+        "subjects": record.subjects,
+        "references": record.references,
+        "inputs_sha256": record.inputs_sha256,
+    }

@@ -1,0 +1,249 @@
+"""Puts people on lists, an image at a time, and takes them off again."""
+
+from __future__ import annotations
+
+import hashlib
+
+from libs.bus import Conflict
+from libs.errors import ConflictError, MissingError
+from libs.gallery import Reference
+from libs.officers import Signed
+from proto import subjects
+from proto.governance import Deed, Details, EnrolledImage, EntryRecord, NameRecord, WatchListRecord
+from proto.messages import EnrolReply
+from proto.requests import EnrolEntryRequest, ListReply, RemoveEntryRequest
+from proto.sealed import Sealed
+from services.match.enrolment import Enrolment, FaceReference, RefusedImageError
+from services.match.erasure import erase_entry
+from services.match.provenance import Counts, counts, has_image, live, not_taken, with_image
+from services.match.registry import ATTEMPTS, Registry, owing, own_deed, with_deed
+from services.match.watchlists import must_be_there
+
+
+class Membership:
+    """Answers the acts on entries."""
+
+    def __init__(self, registry: Registry, enrolment: Enrolment) -> None:
+        self._registry = registry
+        self._enrolment = enrolment
+
+    async def enrol(self, sealed: Sealed) -> EnrolReply:
+        """Whether the image was enrolled, and if not, why and what to do about it.
+
+        Raises:
+            ForbiddenError: the officer may not.
+            MissingError: there is no such list.
+            ConflictError: the list has expired, or an import is under way that this is not part of.
+            TransientError: detect, embed, the bus or the gallery is away: ask again.
+        """
+        signed = self._registry.signed(sealed, EnrolEntryRequest)
+        request = signed.request
+        if request.import_id:
+            async with self._registry.turns.shared(request.watch_list):
+                self._must_take(request, await self._list_of(request))
+                return await self._enrol(request)
+        async with self._registry.turns.alone(request.watch_list):
+            self._must_take(request, await self._list_of(request))
+            reply = await self._enrol(request)
+            if reply.enrolled and not reply.already:
+                await self._single(signed)
+            return reply
+
+    async def remove(self, sealed: Sealed) -> ListReply:
+        """The list, which the person is off now.
+
+        Raises:
+            ForbiddenError: the officer may not.
+            MissingError: there is no such list, or the person is not on it.
+            ConflictError: an import is under way.
+            TransientError: the bus or the gallery is away: ask again.
+        """
+        signed = self._registry.signed(sealed, RemoveEntryRequest)
+        request, registry = signed.request, self._registry
+        async with registry.turns.alone(request.watch_list):
+            record = await registry.read(request.watch_list)
+            must_be_there(record)
+            if record.state == "importing":
+                raise ConflictError(f"an import {record.import_id} is under way: complete it, or take it back, first")
+            found = await registry.entries.get(subjects.key(request.watch_list, request.subject))
+            if found is None or found[0].form is None:
+                raise MissingError("that subject is not on the list")
+            await self._take_off([found[0]], signed.deed("remove", request.reason))
+            return ListReply(record=await registry.report(request.watch_list))
+
+    async def expire(self, watch_list: str, now: float) -> int:
+        """How many people are off the list now because their entries had expired. Raises `TransientError`."""
+        registry = self._registry
+        async with registry.turns.alone(watch_list):
+            entries = await registry.snapshot(watch_list)
+            due = [entry for entry in entries.values() if entry.form is not None and entry.form.expires_at <= now]
+            if due:
+                await self._take_off(due, own_deed("remove", "the entries have expired", now))
+                await registry.report(watch_list)
+            return len(due)
+
+    async def _take_off(self, entries: list[EntryRecord], deed: Deed) -> None:
+        watch_list, subject_ids = entries[0].watch_list, sorted(entry.subject for entry in entries)
+        details: Details = {
+            "entries": len(entries),
+            "subjects_sha256": _sha256("\n".join(subject_ids).encode()),
+            "images": sum(len(live(entry)) for entry in entries),
+        }
+        if len(entries) == 1:
+            details["subject"] = subject_ids[0]
+        for entry in entries:
+            await erase_entry(self._registry, entry)
+        left = counts((await self._registry.snapshot(watch_list)).values())
+
+        def removed(record: WatchListRecord) -> WatchListRecord:
+            return owing(_counted(with_deed(record, deed), left), "watchlist.removed", details)
+
+        await self._registry.change(watch_list, removed)
+
+    async def _list_of(self, request: EnrolEntryRequest) -> WatchListRecord:
+        known = self._registry.known(request.watch_list)
+        fits = known.state == ("importing" if request.import_id else "ready") and known.import_id == request.import_id
+        return known if fits else await self._registry.read(request.watch_list)
+
+    def _must_take(self, request: EnrolEntryRequest, record: WatchListRecord) -> None:
+        """Does nothing where the list takes the enrolment now.
+
+        Raises:
+            MissingError, ConflictError: it does not.
+        """
+        must_be_there(record)
+        if record.form.expires_at <= self._registry.clock():
+            raise ConflictError(f"the watch list {record.id} has expired: create another")
+        if record.state == "importing" and not request.import_id:
+            raise ConflictError(f"an import {record.import_id} is under way: complete it, or take it back, first")
+        if record.import_id != request.import_id:
+            raise ConflictError(f"no import {request.import_id} of the watch list {record.id} is under way")
+
+    async def _enrol(self, request: EnrolEntryRequest) -> EnrolReply:
+        key, digest = subjects.key(request.watch_list, request.subject), _sha256(request.image)
+        entry = self._registry.book.entries.get(key)
+        if has_image(entry, digest):
+            return _reply(request, enrolled=True, already=True)
+        try:
+            self._must_be_usable(request, entry, digest)
+            face = await self._enrolment.reference_of(request.image)
+            return await self._write(request, digest, face)
+        except RefusedImageError as error:
+            return _reply(
+                request,
+                enrolled=False,
+                reason=error.reason,
+                remedy=error.remedy,
+                component=error.component,
+                measured=error.measured,
+                required=error.required,
+            )
+
+    def _must_be_usable(self, request: EnrolEntryRequest, entry: EntryRecord | None, digest: str) -> None:
+        """Does nothing for particulars that can be taken.
+
+        Raises:
+            RefusedImageError: they cannot.
+        """
+        if request.entry.expires_at <= self._registry.clock():
+            raise RefusedImageError("the entry has expired", "give a later time to expire")
+        if "/" in request.reference or not request.reference.isprintable():
+            raise RefusedImageError("the reference has a slash or a control character in it", "give it another name")
+        names = {image.reference: image.sha256 for image in live(entry)} if entry is not None else {}
+        if names.get(request.reference, digest) != digest:
+            raise RefusedImageError(
+                f"another image named {request.reference} is enrolled for the subject",
+                "give the file another name, or remove the entry first",
+            )
+
+    async def _write(self, request: EnrolEntryRequest, digest: str, face: FaceReference) -> EnrolReply:
+        """Writes the reference, then the portrait and the name, and last the entry, which says that all is there."""
+        registry, now = self._registry, self._registry.clock()
+        reference = Reference(
+            subject=request.subject,
+            reference=f"{request.subject}/{request.reference}",
+            template=face.template,
+            template_version=registry.template_version,
+            enrolled_at=now,
+        )
+        await registry.gallery.enrol(request.watch_list, [reference])
+        image = EnrolledImage(
+            reference=request.reference,
+            sha256=digest,
+            quality=face.quality.unified,
+            enrolled_at=now,
+            import_id=request.import_id,
+        )
+        before = await self._add(request, image, face)
+        note = not_taken(before, request.entry)
+        return _reply(request, enrolled=True, reason=note, quality=face.quality)
+
+    async def _add(self, request: EnrolEntryRequest, image: EnrolledImage, face: FaceReference) -> EntryRecord | None:
+        """The entry before the image was added to it, if there was one.
+
+        Raises:
+            ConflictError: somebody else went on changing it.
+            TransientError: the bus is away.
+        """
+        registry, key = self._registry, subjects.key(request.watch_list, request.subject)
+        heard = registry.book.entries.get(key) is not None
+        for _ in range(ATTEMPTS):
+            found = await registry.entries.get(key) if heard else None
+            before, revision = found or (None, 0)
+            await self._show(request, before, face)
+            empty = EntryRecord(watch_list=request.watch_list, subject=request.subject, images=())
+            try:
+                await registry.entries.replace(key, with_image(before or empty, request.entry, image), revision)
+            except Conflict:
+                heard = True
+                continue
+            return before
+        raise ConflictError("somebody else is changing the entry: try again")
+
+    async def _show(self, request: EnrolEntryRequest, before: EntryRecord | None, face: FaceReference) -> None:
+        """Keeps the name of a new entry and the portrait of its best image.
+
+        What was there before an import stays, so that the import can be taken back.
+        """
+        images = live(before) if before is not None else ()
+        key = subjects.reference_portrait(request.watch_list, request.subject)
+        if not images:
+            await self._registry.portraits.put(key, face.portrait)
+            if request.entry.name:
+                name = NameRecord(name=request.entry.name)
+                await self._registry.names.put(subjects.key(request.watch_list, request.subject), name)
+        elif all(image.import_id == request.import_id and image.quality < face.quality.unified for image in images):
+            await self._registry.portraits.drop(key)
+            await self._registry.portraits.put(key, face.portrait)
+
+    async def _single(self, signed: Signed[EnrolEntryRequest]) -> None:
+        """Writes down an enrolment that is not part of an import: an act of its own."""
+        request = signed.request
+        now_on_it = counts((await self._registry.snapshot(request.watch_list)).values())
+        details: Details = {"subject": request.subject, "sha256": _sha256(request.image)}
+
+        def enrolled(record: WatchListRecord) -> WatchListRecord:
+            deed = signed.deed("enrol", request.entry.reason)
+            return owing(_counted(with_deed(record, deed), now_on_it), "watchlist.enrolled", details)
+
+        await self._registry.change(request.watch_list, enrolled)
+        await self._registry.report(request.watch_list)
+
+
+def _counted(record: WatchListRecord, counted: Counts) -> WatchListRecord:
+    return record.model_copy(
+        update={
+            "subjects": counted.subjects,
+            "references": counted.references,
+            "inputs_sha256": counted.inputs_sha256,
+        }
+    )
+
+
+def _reply(request: EnrolEntryRequest, *, enrolled: bool, **rest: object) -> EnrolReply:
+    named = {"watch_list": request.watch_list, "subject": request.subject, "reference": request.reference}
+    return EnrolReply(**named, enrolled=enrolled, **rest)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

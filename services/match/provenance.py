@@ -1,0 +1,75 @@
+"""What is written down of who is on a list and why, and what stays of it when they are off again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from proto.governance import EnrolledImage, EntryForm, EntryRecord
+
+OF_THE_IMAGE = {"source", "image_date", "lawful_basis", "name"}
+"""Particulars that each image has of its own; the name is kept elsewhere."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many are on a list, and from which image files."""
+
+    subjects: int
+    references: int
+    inputs_sha256: str
+    """SHA-256 over the sorted hashes of the image files."""
+
+
+def counts(entries: Iterable[EntryRecord]) -> Counts:
+    """The counts of the entries that are still on the list."""
+    on_it = [entry for entry in entries if entry.form is not None]
+    hashes = sorted(image.sha256 for entry in on_it for image in live(entry))
+    digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest() if hashes else ""
+    return Counts(len(on_it), len(hashes), digest)
+
+
+def live(entry: EntryRecord) -> tuple[EnrolledImage, ...]:
+    """The images whose references are in the gallery; of those that are gone the hashes alone are left."""
+    return tuple(image for image in entry.images if image.reference)
+
+
+def has_image(entry: EntryRecord | None, sha256: str) -> bool:
+    """Whether an image file of that hash is enrolled."""
+    return entry is not None and any(image.sha256 == sha256 for image in live(entry))
+
+
+def with_image(entry: EntryRecord, form: EntryForm, image: EnrolledImage) -> EntryRecord:
+    """The entry with one more image, in place of one of the same reference. The particulars it has stay."""
+    own = image.model_copy(
+        update={"source": form.source, "image_date": form.image_date, "lawful_basis": form.lawful_basis}
+    )
+    others = tuple(other for other in entry.images if other.reference != image.reference)
+    kept = entry.form if entry.form is not None else form.model_copy(update={"name": ""})
+    return entry.model_copy(update={"images": (*others, own), "form": kept, "removed_at": 0.0})
+
+
+def not_taken(entry: EntryRecord | None, form: EntryForm) -> str:
+    """Which particulars of `form` were not taken, because the entry has others; empty where it has none."""
+    if entry is None or entry.form is None:
+        return ""
+    had, asked = entry.form.model_dump(exclude=OF_THE_IMAGE), form.model_dump(exclude=OF_THE_IMAGE)
+    other = [name for name, value in asked.items() if had[name] != value]
+    return f"the entry keeps the {', '.join(other)} it has" if other else ""
+
+
+def without_import(entry: EntryRecord, import_id: str, now: float) -> EntryRecord | None:
+    """The entry as it was before the import; `None` where there was none."""
+    before = tuple(image for image in entry.images if image.import_id != import_id)
+    if not before:
+        return None
+    left = entry.model_copy(update={"images": before})
+    return left if live(left) else stripped(left, now)
+
+
+def stripped(entry: EntryRecord, now: float) -> EntryRecord:
+    """What is left of an entry whose person is off the list at `now`: ids, hashes of the image files, and times."""
+    gone = {"reference": "", "source": "", "image_date": "", "lawful_basis": ""}
+    images = tuple(image.model_copy(update=gone) for image in entry.images)
+    return entry.model_copy(update={"images": images, "form": None, "removed_at": entry.removed_at or now})

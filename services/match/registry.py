@@ -1,0 +1,208 @@
+"""The register of watch lists: where their records lie, who may change them, and what the audit must hear of it.
+
+A change is one compare-and-set of the list's record, which holds the deed and, until `govern` has written it into
+the audit, what is owed to the audit. So whatever dies in between, nothing is done unheard: what is owed is paid at
+once, or at the next sweep.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol, TypeVar
+
+from libs.bus import Conflict
+from libs.errors import ConflictError, MissingError, PermanentError, TransientError
+from libs.gallery import Gallery
+from libs.log import Log
+from libs.officers import Roster, Signed
+from proto import subjects
+from proto.codec import DecodeError
+from proto.governance import Deed, Details, EntryRecord, NameRecord, OwedEntry, WatchListRecord
+from proto.messages import Message
+from proto.requests import AuditReply, AuditRequest
+from proto.sealed import Sealed
+from services.match.entries import Entries
+from services.match.turns import Turns
+
+M = TypeVar("M", bound=Message)
+R = TypeVar("R", bound=Message)
+
+DEEDS_KEPT = 64
+"""Of one list; the audit holds them all."""
+ATTEMPTS = 8
+"""Writes of a record that may meet somebody else's; each then starts from what is there now."""
+AUDIT_TIMEOUT_S = 5.0
+"""How long `govern` may take to write an entry; it takes a few milliseconds."""
+MYSELF = "match"
+"""Who does what is due by the clock alone."""
+
+
+class Shelf(Protocol[M]):
+    """Records to compare and set, and to erase, as `libs.bus.Records`."""
+
+    async def get(self, key: str) -> tuple[M, int] | None:
+        """The record and its revision."""
+
+    async def put(self, key: str, record: M) -> int:
+        """The revision of the record, now there whatever was there before."""
+
+    async def replace(self, key: str, record: M, revision: int) -> int:
+        """The new revision; raises `Conflict`."""
+
+    async def erase(self, key: str) -> None:
+        """Removes the record, so that its bytes are gone from the disk."""
+
+
+class Portraits(Protocol):
+    """The pictures of references, as `libs.bus.Portraits`."""
+
+    async def put(self, key: str, jpeg: bytes) -> None:
+        """Keeps a portrait."""
+
+    async def drop(self, key: str) -> None:
+        """Erases a portrait, if there is one."""
+
+
+class Asker(Protocol):
+    """The part of the bus through which others are asked."""
+
+    async def ask(self, subject: str, message: Message, expected: type[R], timeout_s: float | None = None) -> R:
+        """The answer."""
+
+
+Snapshot = Callable[[str], Awaitable[Mapping[str, EntryRecord]]]
+"""All entries of a list by subject, as they lie in the bucket now."""
+Change = Callable[[WatchListRecord], WatchListRecord]
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What every act on a list needs. One for the whole program."""
+
+    bus: Asker
+    lists: Shelf[WatchListRecord]
+    entries: Shelf[EntryRecord]
+    names: Shelf[NameRecord]
+    portraits: Portraits
+    gallery: Gallery
+    roster: Roster
+    book: Entries
+    snapshot: Snapshot
+    log: Log
+    template_version: str
+    clock: Callable[[], float] = time.time
+    turns: Turns = field(default_factory=Turns)
+    _newest: dict[str, WatchListRecord] = field(default_factory=dict)
+    """What this program wrote itself, which the book may not have heard of yet."""
+
+    def signed(self, sealed: Sealed, kind: type[M]) -> Signed[M]:
+        """The request of an officer who may change lists. Raises as `Roster.check`."""
+        return self.roster.check(sealed, kind, {"list_manager"})
+
+    def known(self, watch_list: str) -> WatchListRecord:
+        """The list as this program knows it, without asking the bus.
+
+        Raises:
+            MissingError: it knows none.
+        """
+        key = subjects.key(watch_list)
+        heard, written = self.book.lists.get(key), self._newest.get(key)
+        known = [record for record in (heard, written) if record is not None]
+        if not known:
+            raise MissingError(f"there is no watch list {watch_list}: create it first")
+        return max(known, key=lambda record: record.record_version)
+
+    async def read(self, watch_list: str) -> WatchListRecord:
+        """The list as it lies in the bucket now.
+
+        Raises:
+            MissingError: there is none.
+            TransientError: the bus is away.
+        """
+        return (await self._read(watch_list))[0]
+
+    async def change(self, watch_list: str, how: Change) -> WatchListRecord:
+        """The record that `how` made of the list's, now written.
+
+        Raises:
+            MissingError: there is no such list.
+            ConflictError: somebody else went on changing it.
+            TransientError: the bus is away.
+        """
+        for _ in range(ATTEMPTS):
+            record, revision = await self._read(watch_list)
+            changed = how(record)
+            if changed == record:
+                return record
+            try:
+                await self.lists.replace(subjects.key(watch_list), changed, revision)
+            except Conflict:
+                continue
+            self.note(changed)
+            return changed
+        raise ConflictError(f"the watch list {watch_list} is being changed by somebody else: look at it and try again")
+
+    def note(self, record: WatchListRecord) -> None:
+        """Remembers what was written of a list."""
+        self._newest[subjects.key(record.id)] = record
+
+    async def report(self, watch_list: str) -> WatchListRecord:
+        """The list once the audit holds what it was owed; where `govern` is away that stays owed.
+
+        Raises:
+            TransientError: the bus is away.
+        """
+        record = await self.read(watch_list)
+        while record.owed:
+            owed = record.owed[0]
+            try:
+                await self.bus.ask(
+                    f"{subjects.AUDIT_ASKS}.append", audit_request(record, owed), AuditReply, AUDIT_TIMEOUT_S
+                )
+            except (PermanentError, TransientError, DecodeError) as error:
+                self.log.warning("audit.owed", watch_list=watch_list, entries=len(record.owed), reason=str(error))
+                return record
+            record = await self.change(watch_list, partial(_without, owed))
+        return record
+
+    async def _read(self, watch_list: str) -> tuple[WatchListRecord, int]:
+        found = await self.lists.get(subjects.key(watch_list))
+        if found is None:
+            raise MissingError(f"there is no watch list {watch_list}: create it first")
+        return found
+
+
+def with_deed(record: WatchListRecord, deed: Deed, **update: object) -> WatchListRecord:
+    """The next version of the record: with the deed, and `update` of its fields."""
+    deeds = (*record.deeds, deed)[-DEEDS_KEPT:]
+    return record.model_copy(update={"record_version": record.record_version + 1, "deeds": deeds, **update})
+
+
+def owing(record: WatchListRecord, event: str, details: Details) -> WatchListRecord:
+    """The record with its last deed owed to the audit, as `event`."""
+    owed = OwedEntry(record_version=record.record_version, event=event, deed=record.deeds[-1], details=details)
+    return record.model_copy(update={"owed": (*record.owed, owed)})
+
+
+def own_deed(verb: str, reason: str, now: float) -> Deed:
+    """A deed of this program itself, by its own clock."""
+    return Deed(who=MYSELF, verb=verb, at=now, reason=reason)
+
+
+def audit_request(record: WatchListRecord, owed: OwedEntry) -> AuditRequest:
+    """What `govern` is asked to append; the same id each time, so that it is appended once."""
+    return AuditRequest(
+        id=f"watchlist.{record.id}.{owed.record_version}",
+        event=owed.event,
+        deed=owed.deed,
+        record_version=owed.record_version,
+        watch_list=record.id,
+        details=owed.details,
+    )
+
+
+def _without(paid: OwedEntry, record: WatchListRecord) -> WatchListRecord:
+    return record.model_copy(update={"owed": tuple(owed for owed in record.owed if owed != paid)})

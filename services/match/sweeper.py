@@ -1,0 +1,87 @@
+"""What is due by the clock, or was left undone by a program that died: done at start and again and again.
+
+It goes by what the records say and by this program's own clock, never by what it remembers, so days of downtime change
+nothing but the hour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from libs.errors import PermanentError, TransientError
+from proto.governance import Details, WatchListRecord
+from services.match.erasure import erase_orphans
+from services.match.membership import Membership
+from services.match.provenance import Counts, counts
+from services.match.registry import Registry, owing, own_deed, with_deed
+from services.match.watchlists import WatchLists
+
+
+class Sweeper:
+    """Looks after all lists."""
+
+    def __init__(self, registry: Registry, lists: WatchLists, membership: Membership) -> None:
+        self._registry = registry
+        self._lists = lists
+        self._membership = membership
+
+    async def run(self, every_s: float) -> None:
+        """Sweeps for ever; the first thing is to repair what a crash left."""
+        await self._each(self.repair)
+        while True:
+            await self.sweep()
+            await asyncio.sleep(every_s)
+
+    async def sweep(self) -> None:
+        """Does all that is due now. What cannot be done is logged, and is due at the next sweep too."""
+        await self._each(self._look_after)
+
+    async def repair(self, record: WatchListRecord) -> None:
+        """Makes gallery and record of one list agree with its entries. Raises `TransientError`."""
+        if record.state not in ("ready", "importing"):
+            return
+        registry = self._registry
+        async with registry.turns.alone(record.id):
+            entries = await registry.snapshot(record.id)
+            orphans = await erase_orphans(registry, record.id, entries.values())
+            if orphans:
+                registry.log.warning("gallery.orphans", watch_list=record.id, references=orphans)
+            now_on_it = counts(entries.values())
+            if record.state == "ready":
+                await registry.change(record.id, lambda now: self._recounted(now, now_on_it))
+
+    async def _look_after(self, record: WatchListRecord) -> None:
+        now = self._registry.clock()
+        if record.state == "destroying":
+            await self._lists.finish_destroying(record.id)
+        elif record.state != "destroyed" and record.form.expires_at <= now:
+            deed = own_deed("destroy", "the list has expired", now)
+            await self._lists.destroy_by(record.id, deed)
+        elif record.state != "destroyed" and self._has_expired_entries(record.id, now):
+            await self._membership.expire(record.id, now)
+        if record.owed:
+            await self._registry.report(record.id)
+
+    def _has_expired_entries(self, watch_list: str, now: float) -> bool:
+        entries = self._registry.book.of(watch_list).values()
+        return any(entry.form is not None and entry.form.expires_at <= now for entry in entries)
+
+    async def _each(self, work: Callable[[WatchListRecord], Awaitable[None]]) -> None:
+        for record in self._registry.book.lists.all().values():
+            try:
+                await work(record)
+            except (PermanentError, TransientError) as error:
+                self._registry.log.warning("sweep.failed", watch_list=record.id, reason=error.reason)
+
+    def _recounted(self, record: WatchListRecord, counted: Counts) -> WatchListRecord:
+        """The record with the counts of its entries, where an act was cut short before it could write them down."""
+        new: Details = {
+            "subjects": counted.subjects,
+            "references": counted.references,
+            "inputs_sha256": counted.inputs_sha256,
+        }
+        if all(getattr(record, name) == value for name, value in new.items()):
+            return record
+        deed = own_deed("recount", "an act was cut short by the end of the program", self._registry.clock())
+        return owing(with_deed(record, deed, **new), "watchlist.recounted", new)
