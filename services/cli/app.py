@@ -16,6 +16,7 @@ from typer.rich_utils import rich_format_error
 
 from libs import log
 from libs.assets import load_catalogue
+from libs.bus import AskError
 from libs.errors import PermanentError, TransientError, UserError
 from libs.service import main as serve
 from libs.settings import LogSettings
@@ -208,19 +209,20 @@ def run() -> int:
     except UserError as error:
         console.err.print(f"[red]watchline:[/] {escape(str(error))}", soft_wrap=True)
         return error.exit_code
-    except (TransientError, PermanentError) as error:
-        return _failed(error.reason)
-    except (OSError, codec.DecodeError) as error:
-        return _failed(str(error))
+    except (TransientError, PermanentError, OSError, codec.DecodeError) as error:
+        console.err.print(f"[red]watchline:[/] {escape(_reason(error))}", soft_wrap=True)
+        return 1
     except (KeyboardInterrupt, asyncio.CancelledError, typer.Abort):
         console.err.print("stopped")
         return INTERRUPTED
     return code if isinstance(code, int) else 0
 
 
-def _failed(reason: str) -> int:
-    console.err.print(f"[red]watchline:[/] {escape(reason)}", soft_wrap=True)
-    return 1
+def _reason(error: Exception) -> str:
+    """Why something failed or was refused, without the addresses of programs."""
+    if isinstance(error, AskError):
+        return error.detail
+    return error.reason if isinstance(error, (TransientError, PermanentError)) else str(error)
 
 
 def parse_sources(sources: list[str]) -> dict[str, str]:

@@ -6,6 +6,8 @@ program has left it.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -39,7 +41,11 @@ TO_ENDED: Way = {
     "suspended": ("end", "commander"),
 }
 TO_PURGED: Way = {**TO_ENDED, "ended": ("purge", "commander")}
-REASON = "the evaluation is over"
+REASON = "evaluation"
+HEARSAY_S = 1.0
+"""How long an act that is refused is tried again: `govern` may not have heard yet of what was recorded a moment ago."""
+LOOK_S = 0.1
+"""How often it is looked again."""
 
 
 class Course:
@@ -88,11 +94,15 @@ class Course:
             TransientError: the bus or `govern` was away for `patience_s`.
             AskError: a step was refused.
         """
+        until = time.monotonic() + HEARSAY_S
         while True:
             record = await insist(self._deployment, patience_s)
             if record is None or record.state not in way:
                 return record.state if record else None
-            await insist(partial(self._step, record, way), patience_s)
+            if not record.deleting:
+                await insist(partial(self._step, record, way, until), patience_s)
+            else:
+                await asyncio.sleep(LOOK_S)
 
     async def _draft(self, draft: DeploymentDraft) -> None:
         if await self._deployment() is None:
@@ -100,16 +110,22 @@ class Course:
                 f"{subjects.DEPLOYMENT}.draft", DraftRequest(draft=draft), DeploymentReply
             )
 
-    async def _step(self, seen: DeploymentRecord, way: Way) -> None:
-        """Does what comes next, unless somebody has changed the record since it was `seen`."""
+    async def _step(self, seen: DeploymentRecord, way: Way, until: float) -> None:
+        """Does what comes next, unless somebody has changed the record since it was `seen`.
+
+        A refusal that is not for that reason is raised after `until` (of the monotonic clock).
+        """
         verb, role = way[seen.state]
         ask = TransitionRequest(verb=verb, deployment=self.name, record_version=seen.record_version, reason=REASON)
         try:
             await self._clients(role).act(f"{subjects.DEPLOYMENT}.transition", ask, DeploymentReply)
         except AskError:
             now = await self._deployment()
-            if now is None or now.record_version == seen.record_version:
+            if now is not None and now.record_version != seen.record_version:
+                return
+            if now is None or time.monotonic() > until:
                 raise
+            await asyncio.sleep(LOOK_S)
 
     async def _deployment(self) -> DeploymentRecord | None:
         ask = DeploymentRequest(deployment=self.name)

@@ -130,7 +130,7 @@ def list_form(name: str) -> WatchListForm:
 
 def draft(name: str, cameras: Mapping[str, Zone], threshold: float, cooldown_s: float) -> DeploymentDraft:
     """The deployment of an evaluation, from now on."""
-    starts_at = time.time() - CLOCKS_S
+    starts_at = float(int(time.time() - CLOCKS_S))  # a whole second: its end is a day later to the bit
     return DeploymentDraft(
         deployment=name,
         profile=PROFILE,

@@ -48,7 +48,7 @@ class Site:
 
     def deployment(self, name, state):
         """Puts a deployment there that is in `state`."""
-        record = DeploymentRecord.model_construct(record_version=1, state=state, deeds=())
+        record = DeploymentRecord.model_construct(record_version=1, state=state, deeds=(), deleting=False)
         self.deployments[name] = record
 
     async def ask(self, subject, message, _expected, _timeout_s=None):
@@ -119,7 +119,7 @@ class Site:
         assert ROLES[verb] in self.roster.officers()[who].roles
         return who
 
-    def change(self, name, state):
+    def change(self, name, state, **more):
         record = self.deployments[name]
-        changes = {"state": state, "record_version": record.record_version + 1}
+        changes = {**more, "state": state, "record_version": record.record_version + 1}
         self.deployments[name] = record.model_copy(update=changes)

@@ -5,6 +5,7 @@ import pytest
 from libs.bus import AskError
 from libs.errors import TransientError
 from proto.governance import Zone
+from services.cli import course as course_module
 from services.cli.course import TO_ARMED, TO_ENDED, TO_PURGED, Course
 from services.cli.evaluation import draft, list_form
 from tests.unit.services.cli.site import Site
@@ -72,7 +73,35 @@ async def test_a_deployment_that_somebody_else_ended_meanwhile_is_looked_at_agai
     assert site.acts == [("purge", "evaluation-commander")]
 
 
-async def test_a_refusal_that_stands_is_raised(site, course):
+async def test_what_govern_has_not_heard_of_yet_is_asked_again(site, course):
+    refusals = iter([True, True])
+
+    def refuse():
+        if next(refusals, False):
+            raise AskError("transition", "409", "there is no record of camera door")
+
+    site.deployment(NAME, "authorised")
+    site.before_act = refuse
+    assert await course.go(TO_ARMED) == "armed"
+
+
+async def test_a_purge_that_is_under_way_is_waited_for(site, course, monkeypatch):
+    site.deployment(NAME, "ended")
+    site.change(NAME, "ended", deleting=True)
+    shown = site._deployment_show
+
+    def show(message):
+        reply = shown(message)
+        site.change(NAME, "purged", deleting=False)
+        return reply
+
+    monkeypatch.setattr(site, "_deployment_show", show)
+    assert await course.go(TO_PURGED) == "purged"
+    assert site.acts == []
+
+
+async def test_a_refusal_that_stands_is_raised(site, course, monkeypatch):
+    monkeypatch.setattr(course_module, "HEARSAY_S", 0.0)
     site.deployment(NAME, "draft")
 
     def refuse():
