@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,10 +11,10 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from libs.errors import UserError
 from proto.messages import Alert
 from proto.quality import Quality
 from services.cli.outcome import CameraCount, Outcome
+from services.cli.private_file import write_private
 from services.cli.replay import FLOOR_UNDER_THRESHOLD
 
 COUNTS = ("frames", "dropped", "detections", "tracks", "samples", "candidates", "alerts")
@@ -66,12 +64,7 @@ def write_report(outcome: Outcome, path: Path) -> Path:
     Raises:
         UserError: it cannot be written there.
     """
-    html = render(view(outcome, datetime.now(UTC)))
-    try:
-        _write_private(path, html)
-    except OSError as error:
-        raise UserError(f"the report cannot be written to {path}", error.strerror or str(error), 1) from error
-    return path
+    return write_private(path, render(view(outcome, datetime.now(UTC))), "the report")
 
 
 def view(outcome: Outcome, written: datetime) -> ReportView:
@@ -174,15 +167,3 @@ def _template() -> Template:
     )
     environment.filters.update(counted=counted, percent_of=percent_of)
     return environment.get_template("report.html")
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mkstemp's mode is 0600
-    scratch = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)

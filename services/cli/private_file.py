@@ -1,0 +1,30 @@
+"""Files that hold what is not for everybody: written whole or not at all, readable by their owner alone."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from libs.errors import UserError
+
+
+def write_private(path: Path, text: str, what: str) -> Path:
+    """Writes `text` to `path`, replacing what is there; returns `path`. `what` names the file in an error.
+
+    Raises:
+        UserError: it cannot be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mkstemp's mode is 0600
+        scratch = Path(name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{what} cannot be written to {path}", error.strerror or str(error), 1) from error
+    return path
