@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
 from libs.bus import AskError
 from libs.errors import MissingError
@@ -24,13 +25,13 @@ from proto.requests import (
     DraftRequest,
     ListReply,
     ListRequest,
-    ListsReply,
     TransitionRequest,
     Verb,
 )
 from services.cli.client import Client
 from services.cli.patience import INSIST_S, insist
 
+R = TypeVar("R")
 Way = Mapping[DeploymentState, tuple[Verb, Role]]
 """What is done next to a deployment in each state, and by whom."""
 TO_ARMED: Way = {"draft": ("authorise", "authoriser"), "authorised": ("arm", "commander")}
@@ -77,9 +78,9 @@ class Course:
             await self._clients("list_manager").act(f"{subjects.WATCHLIST}.destroy", ask, ListReply)
 
     async def _list(self) -> WatchListRecord | None:
-        ask = ListRequest(of="")
-        lists = await self._clients("list_manager").ask(f"{subjects.WATCHLIST}.list", ask, ListsReply)
-        return next((record for record in lists.records if record.id == self.name), None)
+        ask = ListRequest(of=self.name)
+        reply = await _found(self._clients("list_manager").ask(f"{subjects.WATCHLIST}.show", ask, ListReply))
+        return reply.record if reply else None
 
     # -- the deployment
 
@@ -129,9 +130,15 @@ class Course:
 
     async def _deployment(self) -> DeploymentRecord | None:
         ask = DeploymentRequest(deployment=self.name)
-        try:
-            return (await self._clients("drafter").ask(f"{subjects.DEPLOYMENT}.show", ask, DeploymentReply)).record
-        except AskError as error:
-            if error.code == MissingError.code:
-                return None
-            raise
+        reply = await _found(self._clients("drafter").ask(f"{subjects.DEPLOYMENT}.show", ask, DeploymentReply))
+        return reply.record if reply else None
+
+
+async def _found(asking: Awaitable[R]) -> R | None:
+    """The answer, or `None` where there is no such thing. Raises as `Client.ask`."""
+    try:
+        return await asking
+    except AskError as error:
+        if error.code == MissingError.code:
+            return None
+        raise

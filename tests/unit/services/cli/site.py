@@ -67,6 +67,11 @@ class Site:
         signed = self.roster.check(sealed, kind, {ROLES[verb]} if verb else set(ROLES.values()))
         return signed.request, signed.who
 
+    def _watchlist_show(self, message):
+        if message.of not in self.lists:
+            raise AskError("show", "404", "there is no such list")
+        return ListReply(record=self.lists[message.of])
+
     def _watchlist_list(self, _message):
         return ListsReply(records=tuple(self.lists.values()))
 
