@@ -86,6 +86,15 @@ class Signed(Generic[M]):
         """The act as records and the audit name it."""
         return Deed(who=self.who, verb=verb, at=self.act.at, origin=self.act.origin, reason=reason, act=self.sha256)
 
+    def must_be_one_of(self, roles: Collection[Role]) -> None:
+        """Does nothing where the officer has one of `roles`: for requests of which some need others than the rest.
+
+        Raises:
+            ForbiddenError: the officer has none.
+        """
+        if self.officer is not None and not self.officer.roles & set(roles):
+            raise ForbiddenError(f"{self.who} is not one of: {', '.join(sorted(roles))}")
+
     def must_act_under(self, profile: str) -> None:
         """Does nothing where the officer may act under the profile.
 

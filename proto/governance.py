@@ -133,6 +133,8 @@ class Deed(Value):
     reason: str = Field(default="", max_length=4000)
     act: str = ""
     """SHA-256 of the sealed act in hexadecimal; empty for an act of the system itself."""
+    details: Details = Field(default_factory=dict)
+    """What it changed: ids, counts and hashes."""
 
 
 class DeploymentRecord(Message):
