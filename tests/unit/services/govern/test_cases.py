@@ -321,6 +321,15 @@ async def test_an_open_alert_whose_data_is_deleted_can_be_closed_as_undecided(tw
     assert (await two.decide("e-white", "no_decision")).status == "undecided"
 
 
+async def test_what_is_undecided_when_its_data_is_deleted_stays_so(work, crew):
+    another_operator(crew)
+    await work.alert()
+    await work.decide("d-green", "no_decision")
+    work.change(deleted_at=work.clock.now)
+    with pytest.raises(ConflictError, match="nothing is left to decide"):
+        await work.decide("g-grey", "no_decision")
+
+
 async def test_an_alert_that_is_deleted_between_look_and_decision_is_not_confirmed(work):
     await work.alert()
 
@@ -503,12 +512,13 @@ async def test_what_is_told_is_not_told_again_at_the_next_look(work):
 
 async def test_no_intervention_is_made_up_for_after_its_deployment_was_purged(work):
     await work.alert()
-    work.wire.fails, work.wire.error = ("intervention", "before"), TransientError("away")
+    work.ledger.fails_at = ".intervention"
     await work.decide("d-green")
-    work.wire.fails = ("", "")
+    work.ledger.fails_at = None
     work.put_deployment(state="purged")
     await work.cases.escalate_due()
     assert work.wire.interventions == []
+    assert "alert.intervention" not in work.events()
 
 
 async def test_one_case_that_cannot_be_looked_at_does_not_keep_the_others_waiting(work):
@@ -562,6 +572,14 @@ async def test_an_alert_that_is_decided_while_we_look_does_not_escalate(work):
     work.shelf.before_replacing = lambda: work.decide("d-green")
     await work.cases.escalate_due()
     assert (work.case().status, work.case().escalated_at) == ("confirmed", 0)
+
+
+async def test_nobody_is_asked_again_about_an_alert_whose_deployment_was_purged(work):
+    await work.alert()
+    work.clock.advance(ESCALATED_AFTER_S)
+    work.put_deployment(state="purged")
+    await work.cases.escalate_due()
+    assert work.wire.messages == []
 
 
 async def test_an_escalated_alert_can_still_be_decided(work):
@@ -677,6 +695,13 @@ async def test_a_passage_after_the_end_is_none(work):
     with pytest.raises(PermanentError, match="was running"):
         await work.passage("d-green")
     assert await work.passage("d-green", at=work.clock.now - 60)
+
+
+async def test_nobody_passes_a_deployment_that_was_not_armed(work):
+    record = work.put_deployment()
+    work.deployments.records[record.id] = record.model_copy(update={"armed_at": 0.0}), 9
+    with pytest.raises(ConflictError, match="has not been armed"):
+        await work.passage("d-green")
 
 
 async def test_only_an_operator_notes_a_passage(work):
