@@ -33,6 +33,10 @@ def said(done) -> str:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
+        (
+            ["--source", "yard=rtsp://192.0.2.7/live"],
+            "yard is a live camera, and a replay is an evaluation of recordings",
+        ),
         (["--source", "door=nowhere.mp4"], "nowhere.mp4 does not exist: check the path of the source"),
         (["--source", "nowhere.mp4"], "--source nowhere.mp4 has no name: write NAME=LOCATION"),
         (["--source", "a b=x.mp4"], "'a b' cannot name a camera"),
@@ -172,7 +176,7 @@ def test_a_model_with_another_hash_is_refused(watchline, references, assets, tmp
     assert "sha256" in said(done)
 
 
-@pytest.mark.parametrize("service", ["ingest", "detect", "embed", "match", "alert"])
+@pytest.mark.parametrize("service", ["govern", "ingest", "detect", "embed", "match", "alert"])
 def test_a_service_without_a_bus_says_so_and_ends_with_3(watchline, service, assets):
     done = watchline.run("run", service, WATCHLINE_NATS_URL="nats://127.0.0.1:1", WATCHLINE_NATS_WAIT_S="0.5")
 
@@ -209,21 +213,24 @@ async def test_garbage_on_every_subject_is_dead_lettered_and_the_services_live_o
     async with stack(tmp_path) as running:
         client = await nats.connect(running.url)
         queues = ("sample.door", "probe.door", "candidates.door")
-        asks = ("detect", "embed", "watchlist.create", "watchlist.enrol", "watchlist.remove", "watchlist.drop")
+        lists = [f"watchlist.{verb}" for verb in ("create", "import", "enrol", "remove", "destroy", "entries")]
+        acts = ("deployment.draft", "deployment.transition", "deployment.amend", "cases.adjudicate", "cases.engage")
+        asks = ("detect", "embed", "auditing.append", *lists, *acts)
         for data in GARBAGE:
             for queue in queues:
                 await client.jetstream().publish(f"{subjects.ROOT}.{queue}", data)
             for ask in asks:
                 reply = await client.request(f"{subjects.ROOT}.{ask}", data, timeout=5)
                 assert reply.headers["Nats-Service-Error-Code"] == "400"
-        for bucket in ("deployments", "cameras"):
+        for bucket in ("deployments", "cameras", "warrants"):
             await (await client.jetstream().key_value(bucket)).put("garbage", GARBAGE[3])
 
-        expected = len(GARBAGE) * (len(queues) + len(asks)) + 2
+        expected = len(GARBAGE) * (len(queues) + len(asks)) + 3
         letters = await _dead_letters(client, at_least=expected)
 
         stages = {letter.stage for letter in letters}
-        assert {"embed", "match", "alert", "detect", "create", "enrol", "cameras", "deployments"} <= stages
+        assert {"embed", "match", "alert", "detect", "create", "enrol", "cameras", "deployments", "warrants"} <= stages
+        assert {"draft", "transition", "adjudicate", "append"} <= stages
         assert all(GARBAGE[3] not in msg for msg in [codec.encode(letter) for letter in letters])
         assert all(program.restarts == 0 for program in running.programs.values())
         await _still_detects(running.bus, assets)

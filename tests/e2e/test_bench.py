@@ -22,7 +22,7 @@ KEYS = {
     "source",
     "provider",
 }
-SERVICES = {"nats-server", "ingest", "detect", "embed", "match", "alert"}
+SERVICES = {"nats-server", "govern", "ingest", "detect", "embed", "match", "alert"}
 
 
 def test_the_bench_measures_the_three_loops_and_the_way_of_each_alert(watchline, assets):

@@ -1,4 +1,4 @@
-"""Cameras that live on: streams that break, programs that die, and the single machine of `watchline up`."""
+"""Live cameras under a deployment of officers: streams that break, programs that die, cameras that come and go."""
 
 from __future__ import annotations
 
@@ -7,34 +7,20 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from libs import log
-from libs.bus import Bus, Mirror, Records
-from libs.settings import LogSettings
+from libs.bus import Mirror, Records
 from proto import subjects
-from proto.records import CameraRecord, CameraStatus, Warrant, Lease
-from services.cli.stack import StackOptions, open_stack
+from proto.records import CameraRecord, CameraStatus, Lease
+from services.cli.stack import SERVICES, Stack
+from tests.crew import Crew
+from tests.e2e.governed import Officers, governed_stack
 from tests.rtsp_camera import RtspCamera
 
 PATIENCE_S = 40.0
-
-
-async def install(bus: Bus, name: str, location: str, **camera) -> None:
-    record = CameraRecord(camera=name, location=location, **camera)
-    await Records(bus, subjects.CAMERAS, CameraRecord).put(subjects.key(name), record)
-
-
-async def arm(bus: Bus, *cameras: str) -> None:
-    now = time.time()
-    deployment = Warrant(
-        deployment="watch", state="armed", purpose="test", cameras=cameras, watch_lists=("nobody",),
-        threshold=0.5, floor=0.4, cooldown_s=60, starts_at=now - 1, ends_at=now + 600,
-    )  # fmt: skip
-    await Records(bus, subjects.DEPLOYMENTS, Warrant).put(subjects.key("watch"), deployment)
+WATCH = "watch"
 
 
 async def until(
@@ -43,27 +29,45 @@ async def until(
     """The camera's status once it meets the condition."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            status = statuses.get(subjects.key("watch", camera))
+            status = statuses.get(subjects.key(WATCH, camera))
             if status is not None and condition(status):
                 return status
             await statuses.changed()
 
 
 @asynccontextmanager
-async def stack(folder: Path, services: tuple[str, ...]) -> AsyncIterator:
-    options = StackOptions(folder, services=services)
+async def armed(
+    folder: Path, crew: Crew, references: Path, *cameras: CameraRecord, **options
+) -> AsyncIterator[tuple[Stack, Officers, Mirror[CameraStatus]]]:
+    """A stack on which the first of `cameras` runs under a deployment."""
     async with (
-        open_stack(options, log.configure(LogSettings(level="error"), "test")) as running,
-        Mirror.open(running.bus, subjects.STATUS, CameraStatus) as statuses,
+        governed_stack(folder, crew, cameras, **options) as (stack, officers),
+        Mirror.open(stack.bus, subjects.STATUS, CameraStatus) as statuses,
     ):
-        yield running, statuses
+        await officers.list_of("wanted", references)
+        await officers.armed(WATCH, (cameras[0].camera,), "wanted")
+        yield stack, officers, statuses
 
 
-async def test_a_camera_that_dies_is_opened_again_when_it_is_back(tmp_path, visits, assets):
+@contextmanager
+def ingests(url: str, crew: Crew, public_key: str) -> Iterator[list[subprocess.Popen]]:
+    """Two programs that may hold a camera, beside a stack without any."""
+    trust = {**crew.environment(), "WATCHLINE_TRUST_PUBLIC_KEY": public_key}
+    environment = {**os.environ, **trust, "WATCHLINE_NATS_URL": url}
+    command = [sys.executable, "-m", "services.ingest"]
+    replicas = [subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) for _ in range(2)]
+    try:
+        yield replicas
+    finally:
+        for replica in replicas:
+            replica.send_signal(signal.SIGTERM)
+            replica.wait(timeout=10)
+
+
+async def test_a_camera_that_dies_is_opened_again_when_it_is_back(tmp_path, crew, references, visits, assets):
     camera = RtspCamera(visits)
-    async with stack(tmp_path, ("detect", "ingest")) as (running, statuses):
-        await install(running.bus, "yard", camera.url)
-        await arm(running.bus, "yard")
+    yard = CameraRecord(camera="yard", location=camera.url)
+    async with armed(tmp_path / "data", crew, references, yard) as (_, _, statuses):
         before = await until(statuses, lambda status: status.frames > 20)
         camera.stop()
         died = await until(statuses, lambda status: status.state == "retrying")
@@ -76,89 +80,47 @@ async def test_a_camera_that_dies_is_opened_again_when_it_is_back(tmp_path, visi
     assert after.detail == ""
 
 
-async def test_a_camera_that_no_deployment_names_does_not_run_while_another_does_and_with_one_it_does(tmp_path, assets):
-    async with stack(tmp_path, ("detect", "ingest")) as (running, statuses):
-        clip = str(assets.path("no_face.mp4"))
-        await install(running.bus, "yard", clip, realtime=False)
-        await install(running.bus, "door", clip, realtime=False)
-        await arm(running.bus, "door")
+async def test_a_camera_that_no_deployment_names_does_not_run_while_another_does_and_with_an_amendment_it_does(
+    tmp_path, crew, references, assets
+):
+    clip = str(assets.path("no_face.mp4"))
+    door, yard = (CameraRecord(camera=name, location=clip, realtime=False) for name in ("door", "yard"))
+    async with armed(tmp_path / "data", crew, references, door, yard) as (_, officers, statuses):
         await until(statuses, lambda status: status.state == "ended", "door")
-        assert set(statuses.all()) == {subjects.key("watch", "door")}
-        assert "yard" not in (tmp_path / "logs" / "ingest.log").read_text()
+        assert set(statuses.all()) == {subjects.key(WATCH, "door")}
+        assert "yard" not in (tmp_path / "data" / "logs" / "ingest.log").read_text()
 
-        await arm(running.bus, "door", "yard")
+        await officers.amend(await officers.show(WATCH), ("door", "yard"))
         ended = await until(statuses, lambda status: status.state == "ended")
 
     assert ended.frames == 95
 
 
-async def test_the_camera_of_a_killed_ingest_moves_to_another(tmp_path, visits, assets):
-    async with stack(tmp_path, ("detect",)) as (running, statuses):
-        environment = {**os.environ, "WATCHLINE_NATS_URL": running.url}
-        replicas = [
-            subprocess.Popen([sys.executable, "-m", "services.ingest"], env=environment, stderr=subprocess.DEVNULL)
-            for _ in range(2)
-        ]
-        await install(running.bus, "yard", str(visits))
-        await arm(running.bus, "yard")
-        await until(statuses, lambda status: status.frames > 10)
-        leases = Records(running.bus, subjects.LEASES, Lease)
-        holder = (await leases.get(subjects.key("watch", "yard")))[0].holder
-        (victim,) = [replica for replica in replicas if f"-{replica.pid}-" in holder]
-        victim.kill()
+async def test_the_camera_of_a_killed_ingest_moves_to_another(tmp_path, crew, references, visits, assets):
+    yard = CameraRecord(camera="yard", location=str(visits))
+    services = tuple(name for name in SERVICES if name != "ingest")
+    async with armed(tmp_path / "data", crew, references, yard, services=services) as (stack, _, statuses):
+        with ingests(stack.url, crew, str(stack.public_key)) as replicas:
+            await until(statuses, lambda status: status.frames > 10)
+            leases = Records(stack.bus, subjects.LEASES, Lease)
+            holder = (await leases.get(subjects.key(WATCH, "yard")))[0].holder
+            (victim,) = [replica for replica in replicas if f"-{replica.pid}-" in holder]
+            victim.kill()
 
-        async with asyncio.timeout(PATIENCE_S):
-            while (found := await leases.get(subjects.key("watch", "yard"))) is None or found[0].holder == holder:
-                await asyncio.sleep(0.1)
-        killed = statuses.get(subjects.key("watch", "yard"))
-        moved = await until(statuses, lambda status: status.updated_at > killed.updated_at + 1)
-        for replica in replicas:
-            replica.send_signal(signal.SIGTERM)
-            replica.wait(timeout=10)
+            async with asyncio.timeout(PATIENCE_S):
+                while (found := await leases.get(subjects.key(WATCH, "yard"))) is None or found[0].holder == holder:
+                    await asyncio.sleep(0.1)
+            killed = statuses.get(subjects.key(WATCH, "yard"))
+            moved = await until(statuses, lambda status: status.updated_at > killed.updated_at + 1)
 
     assert moved.state == "running"
 
 
-def test_up_runs_the_cameras_of_its_file_until_it_is_stopped(watchline, references, visits):
-    config = watchline.folder / "watchline.toml"
-    config.write_text(
-        f"""
-        data_dir = "data"
-        [nats]
-        port = 0
-        [[cameras]]
-        name = "door"
-        location = "{visits}"
-        realtime = false
-        [[watch_lists]]
-        name = "wanted"
-        references = "{references}"
-        [deployment]
-        name = "trial"
-        purpose = "test"
-        threshold = 0.5
-        floor = 0.4
-        cooldown_s = 2
-        hours = 1
-        [services.log]
-        level = "debug"
-        """
-    )
-    process = watchline.start("up")
-    seen = [process.stdout.readline() for _ in range(6)]
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+async def test_cameras_stop_when_their_deployment_is_ended(tmp_path, crew, references, visits, assets):
+    yard = CameraRecord(camera="yard", location=str(visits))
+    async with armed(tmp_path / "data", crew, references, yard) as (_, officers, statuses):
+        await until(statuses, lambda status: status.frames > 10)
+        await officers.do(await officers.show(WATCH), "end")
+        stopped = await until(statuses, lambda status: status.state == "ended")
 
-    assert process.returncode == 130, err
-    assert all("ALERT camera door" in line and "subject-1" in line for line in seen)
-    assert '"event": "detected"' in (watchline.folder / "data" / "logs" / "detect.log").read_text()
-
-
-def test_up_names_the_setting_that_will_not_do(watchline):
-    (watchline.folder / "watchline.toml").write_text("[nats]\nport = 'low'\n")
-    wrong = watchline.run("up")
-    missing = watchline.run("up", "--config", "other.toml")
-
-    assert (wrong.returncode, missing.returncode) == (2, 2)
-    assert "watchline.toml: nats.port" in " ".join(wrong.stderr.split())
-    assert "docs/watchline.toml is an example" in " ".join(missing.stderr.split())
+    assert stopped.disarmed

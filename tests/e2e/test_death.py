@@ -9,9 +9,10 @@ import pytest
 
 from libs import log
 from libs.settings import LogSettings
+from services.cli.evaluation import open_evaluation
 from services.cli.outcome import Progress
 from services.cli.replay import Replay, ReplayOptions
-from services.cli.stack import StackOptions, open_stack
+from services.cli.stack import StackOptions
 from tests.e2e.conftest import Watchline, figures
 
 
@@ -49,6 +50,21 @@ def test_a_killed_service_changes_no_alert(watchline, references, visits, undist
     assert figures(watchline.folder / "out.json") == undisturbed
 
 
+def test_an_evaluation_ends_with_the_program_that_armed_it_and_says_so(watchline, references, visits):
+    process = watchline.start(*replay(references, visits))
+    watchline.until('"outcome": "done"', watchline.folder / "data" / "logs" / "alert.log", process)
+
+    (victim,) = watchline.processes("services.govern")
+    victim.send_signal(signal.SIGKILL)
+    _, err = process.communicate(timeout=100)
+
+    assert process.returncode == 1, err
+    assert "govern died with code -9; restarting" in err
+    assert "camera door: its deployment ended before its source did" in " ".join(err.split())
+    assert "not cleaned up" not in err
+    assert figures(watchline.folder / "out.json")["cameras"]["door"]["state"] == "stopped"
+
+
 def test_a_bus_that_goes_and_comes_back_is_joined_again(watchline, references, visits):
     process = watchline.start(*replay(references, visits))
     watchline.until('"outcome": "done"', watchline.folder / "data" / "logs" / "alert.log", process)
@@ -68,15 +84,16 @@ def test_a_bus_that_goes_and_comes_back_is_joined_again(watchline, references, v
 
 async def test_match_that_is_killed_after_the_last_answer_costs_no_result(tmp_path, references, assets):
     options = ReplayOptions(references, {"door": str(assets.path("single_face.mp4"))})
-    async with open_stack(StackOptions(tmp_path), log.configure(LogSettings(level="error"), "test")) as stack:
-        match = stack.programs["match"]
+    quiet = log.configure(LogSettings(level="error"), "test")
+    async with open_evaluation(StackOptions(tmp_path), quiet) as evaluation:
+        match = evaluation.stack.programs["match"]
 
         def kill_match_at_the_end(progress: Progress) -> None:
             door = progress.cameras["door"]
             if door.state == "ended" and door.alerts and match.restarts == 0 and match.pid:
                 os.kill(match.pid, signal.SIGKILL)
 
-        outcome = await Replay(stack.bus, options, kill_match_at_the_end).run()
+        outcome = await Replay(evaluation, options, kill_match_at_the_end).run()
 
         assert match.restarts == 1
         assert len(outcome.alerts) == 1

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.e2e.governed import states_on_disk
+
 END_S = 5.0
 INTERRUPTED = 130
 MOMENTS = {
@@ -112,7 +114,9 @@ def test_a_program_that_hangs_does_not_hold_up_the_end(watchline, start, program
     assert list((watchline.folder / "data" / "nats").rglob("OBJ_reference-portraits")) == []
 
 
-def test_after_a_replay_that_was_killed_the_next_one_runs_its_own_camera_alone(watchline, start, references, assets):
+async def test_after_a_replay_that_was_killed_the_next_one_runs_its_own_camera_alone_and_purges_the_other(
+    watchline, start, references, assets, tmp_path_factory
+):
     process = start("camera taken")
     busy = watchline.run("replay", "--references", references, "--source", "a=data", "--data-dir", "data")
     process.kill()
@@ -136,5 +140,7 @@ def test_after_a_replay_that_was_killed_the_next_one_runs_its_own_camera_alone(w
     assert len(taken) == 1
     assert json.loads((watchline.folder / "out.json").read_text())["cameras"]["door"]["frames"] == 95
     assert left_of_replays(watchline.folder / "data") == []
+    states = await states_on_disk(watchline.folder / "data", tmp_path_factory.mktemp("records"))
+    assert list(states.values()) == ["purged", "purged"]
     assert busy.returncode == 2
     assert f"is in use by process {process.pid}: choose another --data-dir" in " ".join(busy.stderr.split())

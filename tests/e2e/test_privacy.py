@@ -12,18 +12,22 @@ import pytest
 from libs import log
 from libs.settings import LogSettings
 from proto import subjects
-from services.cli.replay import Replay, ReplayOptions
-from services.cli.stack import StackOptions, open_stack
+from services.cli.evaluation import open_evaluation
+from services.cli.replay import OnEnded, Replay, ReplayOptions
+from services.cli.stack import StackOptions
 
 SLICE_BYTES = 32
 """Long enough that it does not occur by chance, short enough to find a part."""
 
 
-async def replay_and_overhear(folder: Path, options: ReplayOptions) -> tuple[object, list[dict], list[dict]]:
+async def replay_and_overhear(
+    folder: Path, options: ReplayOptions, on_ended: OnEnded | None = None
+) -> tuple[object, list[dict], list[dict]]:
     """The outcome of a replay, and the samples and probes as a listener on the bus saw them."""
     samples, probes = [], []
-    async with open_stack(StackOptions(folder), log.configure(LogSettings(level="error"), "test")) as stack:
-        client = await nats.connect(stack.url)
+    quiet = log.configure(LogSettings(level="error"), "test")
+    async with open_evaluation(StackOptions(folder), quiet) as evaluation:
+        client = await nats.connect(evaluation.stack.url)
         for kind, heard in (("sample", samples), ("probe", probes)):
 
             async def hear(message, heard=heard):
@@ -31,7 +35,7 @@ async def replay_and_overhear(folder: Path, options: ReplayOptions) -> tuple[obj
 
             await client.subscribe(f"{subjects.ROOT}.{kind}.*", cb=hear)
         await client.flush()
-        outcome = await Replay(stack.bus, options, lambda _: None).run()
+        outcome = await Replay(evaluation, options, lambda _: None, on_ended=on_ended).run()
         await client.close()
     return outcome, samples, probes
 
@@ -61,13 +65,23 @@ async def test_after_a_replay_in_which_nobody_matches_no_template_or_portrait_is
         assert places_of(secret, tmp_path) == []
 
 
-async def test_the_search_for_traces_would_find_one(tmp_path, references, assets):
+async def test_the_portrait_of_an_alert_is_there_until_the_replay_is_purged_and_nowhere_after_it(
+    tmp_path, references, assets
+):
     options = ReplayOptions(references, {"door": str(assets.path("single_face.mp4"))})
-    outcome, samples, _ = await replay_and_overhear(tmp_path, options)
+    files_at_the_end: dict[Path, bytes] = {}
+
+    async def take_down(_evaluation, _name):
+        files_at_the_end.update({path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()})
+
+    outcome, samples, probes = await replay_and_overhear(tmp_path, options, take_down)
 
     assert len(outcome.alerts) == 1
-    portrait = samples[0]["portrait"]
-    assert places_of(portrait[len(portrait) // 2 :][:SLICE_BYTES], tmp_path) != []  # the alert's, which is kept
+    assert outcome.left_behind == ()
+    middle = samples[0]["portrait"][len(samples[0]["portrait"]) // 2 :][:SLICE_BYTES]
+    assert [path for path, held in files_at_the_end.items() if middle in held] != []  # the search would find it
+    for secret in secrets(samples, probes):
+        assert places_of(secret, tmp_path) == []
 
 
 @pytest.mark.parametrize("clip", ["single_face.mp4", "multi_face.jpg"])

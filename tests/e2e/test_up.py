@@ -1,78 +1,166 @@
-"""`watchline up` runs what its file says, and no more: no one else's list, no longer than its hours."""
+"""`watchline up`: nothing runs before officers arm it; what they armed outlives the machine, and no password does."""
 
 from __future__ import annotations
 
-import shutil
 import signal
+import subprocess
+import time
+from pathlib import Path
 
-import nats
+import pytest
 
-from proto import codec
-from proto.records import DeploymentRecord
-from tests.nats_server import NatsServer
+from services.cli.stack import free_port
+from tests.e2e.governed import Officers, officers_at, states_on_disk
 
 CONFIG = """
 data_dir = "data"
+officers = "{roster}"
 [nats]
-port = 0
+port = {port}
 [[cameras]]
 name = "door"
 location = "{clip}"
-realtime = false
-[[watch_lists]]
-name = "wanted"
-references = "people"
-[deployment]
-name = "{name}"
-purpose = "test"
-threshold = 0.5
-floor = 0.4
-hours = {hours}
-[services.health]
-port = {port}
+[[cameras]]
+name = "yard"
+location = "http://user:s3cret@127.0.0.1:1/stream"
+[services.log]
+level = "debug"
 """
 
 
-def write(folder, assets, **changes):
-    fields = {"clip": assets.path("single_face.mp4"), "name": "trial", "hours": 1, "port": 19_140}
-    (folder / "watchline.toml").write_text(CONFIG.format(**(fields | changes)))
+class Machine:
+    """The machine of a test: `watchline up` with the crew as its officers."""
+
+    def __init__(self, watchline, crew, clip):
+        self.watchline, self.crew, self.port = watchline, crew, free_port()
+        text = CONFIG.format(roster=crew.roster_path, port=self.port, clip=clip)
+        (watchline.folder / "watchline.toml").write_text(text)
+
+    @property
+    def data(self) -> Path:
+        return self.watchline.folder / "data"
+
+    def start(self) -> subprocess.Popen[str]:
+        """The running command, once it has said what is armed."""
+        process = self.watchline.start("up")
+        self.said = []
+        while not (self.said and ("armed" in self.said[-1])):
+            line = process.stderr.readline()
+            assert line, self.said
+            self.said.append(line)
+        return process
+
+    def officers(self):
+        return officers_at(f"nats://127.0.0.1:{self.port}", self.crew)
+
+    def stop(self, process: subprocess.Popen[str]) -> str:
+        """What it said last."""
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        _, err = process.communicate(timeout=30)
+        assert time.monotonic() - began < 5
+        assert process.returncode == 130, err
+        assert "Traceback" not in err
+        return " ".join(err.split())
 
 
-async def deployments(folder, server_folder):
-    """The state of each deployment as recorded in the data directory of a stack that has ended."""
-    server = NatsServer(server_folder)
-    shutil.copytree(folder / "nats", server.store)
-    server.start()
-    client = await nats.connect(server.url)
-    bucket = await client.jetstream().key_value("deployments")
-    found = {key: codec.decode(DeploymentRecord, (await bucket.get(key)).value).state for key in await bucket.keys()}
-    await client.close()
-    server.kill()
-    return found
+@pytest.fixture
+def machine(watchline, crew, visits):
+    return Machine(watchline, crew, visits)
 
 
-async def test_who_is_taken_out_of_the_folder_is_off_the_list(watchline, assets, tmp_path_factory):
-    people = watchline.folder / "people"
-    people.mkdir()
-    for name in ("subject-1", "subject-2"):
-        shutil.copy(assets.path("single_face.jpg"), people / f"{name}.jpg")
-    write(watchline.folder, assets)
-    process = watchline.start("up")
-    first = process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
-    assert "N = 2" in first
-    assert await deployments(watchline.folder / "data", tmp_path_factory.mktemp("first")) == {"trial": "ended"}
+async def arm(officers: Officers, references: Path, **changes) -> None:
+    await officers.list_of("wanted", references)
+    await officers.armed("trial", ("door",), "wanted", cooldown_s=2.0, **changes)
 
-    (people / "subject-1.jpg").unlink()
-    write(watchline.folder, assets, name="renamed", hours=0.002)
-    done = watchline.run("up", WATCHLINE_HEALTH_PORT="19140")
 
-    assert done.returncode == 0, done.stderr
-    assert "deployment renamed is over: its 0.002 hours have passed" in " ".join(done.stderr.split())
-    assert "resembles subject-2" in done.stdout
-    assert "N = 1" in done.stdout
-    found = await deployments(watchline.folder / "data", tmp_path_factory.mktemp("second"))
-    assert found == {"trial": "ended", "renamed": "ended"}
+async def test_no_camera_runs_before_officers_have_armed_a_deployment_and_then_it_does(machine, references):
+    process = machine.start()
+    assert "nothing is armed" in machine.said[-1]
+    assert f"export WATCHLINE_NATS_URL=nats://127.0.0.1:{machine.port}\n" in machine.said
+    async with machine.officers() as officers:
+        await officers.list_of("wanted", references)
+        drafted = await officers.drafted("trial", ("door",), "wanted", cooldown_s=2.0)
+        await officers.do(drafted, "authorise")
+        assert "camera.taken" not in (machine.data / "logs" / "ingest.log").read_text()
+        await officers.do(await officers.show("trial"), "arm")
+        seen = [process.stdout.readline() for _ in range(2)]
+        await officers.do(await officers.show("trial"), "end")
+    said = machine.stop(process)
+
+    assert all("ALERT camera door" in line and "subject-1" in line for line in seen)
+    assert '"event": "detected"' in (machine.data / "logs" / "detect.log").read_text()
+    assert "deployment trial is armed until" in said
+    assert "deployment trial is ended" in said
+    assert "stays armed" not in said
+
+
+async def test_what_is_armed_when_the_machine_stops_runs_when_it_is_back_until_officers_end_it(
+    machine, references, tmp_path_factory
+):
+    process = machine.start()
+    async with machine.officers() as officers:
+        await arm(officers, references)
+    process.stdout.readline()
+    said = machine.stop(process)
+    assert "deployment trial stays armed until" in said
+    assert "to end it, run `watchline deployment end trial`" in said
+    assert machine.watchline.processes() == []
+
+    process = machine.start()
+    assert "deployment trial is armed until" in machine.said[-1]
+    again = process.stdout.readline()
+    async with machine.officers() as officers:
+        await officers.do(await officers.show("trial"), "end")
+    machine.stop(process)
+
+    assert "ALERT camera door" in again
+    assert await states_on_disk(machine.data, tmp_path_factory.mktemp("records")) == {"trial": "ended"}
+
+
+async def test_its_end_time_stops_the_cameras_though_nobody_ends_it(machine, references):
+    process = machine.start()
+    async with machine.officers() as officers:
+        await arm(officers, references, ends_at=float(int(time.time()) + 6))
+        while (await officers.show("trial")).state != "ended":
+            time.sleep(0.2)
+    said = machine.stop(process)
+
+    assert "deployment trial is ended" in said
+    assert "stays armed" not in said
+
+
+async def test_the_password_of_a_camera_is_nowhere_once_the_machine_is_down(machine, references):
+    process = machine.start()
+    async with machine.officers() as officers:
+        await officers.list_of("wanted", references)
+        await officers.armed("trial", ("door", "yard"), "wanted")
+        process.stdout.readline()
+    said = machine.stop(process)
+
+    assert "s3cret" not in said
+    files = [path for path in machine.data.rglob("*") if path.is_file()]
+    assert [path for path in files if b"s3cret" in path.read_bytes()] == []
+
+
+def test_who_may_act_is_asked_for_before_anything_starts(machine):
+    machine.crew.roster_path.unlink()
+    missing = machine.watchline.run("up")
+    machine.crew.roster_path.write_text('[officers.a-jones]\npublic_key = "short"\nroles = ["drafter"]\n')
+    wrong = machine.watchline.run("up")
+
+    assert (missing.returncode, wrong.returncode) == (2, 2)
+    assert "there is no roster of officers" in " ".join(missing.stderr.split())
+    assert "`watchline officer new`" in " ".join(missing.stderr.split())
+    assert "officers.a-jones.public_key" in " ".join(wrong.stderr.split())
+    assert not (machine.data / "logs").exists()
+
+
+def test_up_names_the_setting_that_will_not_do(watchline):
+    (watchline.folder / "watchline.toml").write_text("[nats]\nport = 'low'\n")
+    wrong = watchline.run("up")
+    missing = watchline.run("up", "--config", "other.toml")
+
+    assert (wrong.returncode, missing.returncode) == (2, 2)
+    assert "watchline.toml: nats.port" in " ".join(wrong.stderr.split())
+    assert "docs/watchline.toml is an example" in " ".join(missing.stderr.split())
