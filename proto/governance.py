@@ -380,6 +380,8 @@ class Case(Message):
     escalated_at: float = 0.0
     portrait_sha256: str = ""
     """Of the portrait that people saw, which is not kept as long as this."""
+    expires_at: float = 0.0
+    """When the alert and its portrait are to be deleted: from then on nobody can confirm it."""
     deleted_at: float = 0.0
     """When the alert and its portrait were deleted."""
     told: tuple[str, ...] = ()

@@ -9,8 +9,8 @@ from pathlib import Path
 from libs.errors import UserError
 
 
-def write_private(path: Path, text: str, what: str) -> Path:
-    """Writes `text` to `path`, replacing what is there; returns `path`. `what` names the file in an error.
+def write_private(path: Path, content: str | bytes, what: str) -> Path:
+    """Writes `content` to `path`, replacing what is there; returns `path`. `what` names the file in an error.
 
     Raises:
         UserError: it cannot be written there.
@@ -20,8 +20,8 @@ def write_private(path: Path, text: str, what: str) -> Path:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mkstemp's mode is 0600
         scratch = Path(name)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
             scratch.replace(path)
         finally:
             scratch.unlink(missing_ok=True)

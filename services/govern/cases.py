@@ -34,8 +34,6 @@ from services.govern.passages import Passages
 
 R = TypeVar("R", bound=Message)
 
-HOUR_S = 3600.0
-
 
 class Cases:
     """The handlers of alerts, of what people decide about them, and of asks for them."""
@@ -60,7 +58,7 @@ class Cases:
         """
         signed = self._by_a_person(sealed, AdjudicateRequest)
         request = signed.request
-        profile = self._book.profile(await self._in_force(request.deployment, signed))
+        await self._in_force(request.deployment, signed)
         same_person, now = self._ids_of(signed), self._office.clock()
         decision = Decision(
             officer=signed.who,
@@ -72,8 +70,8 @@ class Cases:
         )
 
         def step(case: Case) -> Case:
-            gone = verdicts.is_gone(case, profile.alerts_kept_hours * HOUR_S, now)
-            return self._with_response(verdicts.decide(case, decision, same_person, gone))
+            decided = verdicts.decide(case, decision, same_person, verdicts.is_gone(case, now))
+            return self._with_response(decided)
 
         return CaseReply(case=await self._book.change(request.deployment, request.alert, step))
 

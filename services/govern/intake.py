@@ -8,7 +8,9 @@ from libs.errors import MissingError, PermanentError
 from proto.governance import Case, DeploymentRecord
 from proto.messages import Alert
 from services.govern.casebook import CaseBook, is_closed
+from services.govern.profiles import Profile
 
+HOUR_S = 3600.0
 ALERT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What `alert` calls its alerts: an id that is anything else is none of its own."""
 
@@ -28,7 +30,7 @@ async def open_case(alert: Alert, book: CaseBook) -> Case:
         raise PermanentError(f"no deployment {alert.deployment} can have raised the alert") from None
     _check(alert, record)
     book.response(alert.watch_list)  # the same alert comes again until there is one
-    return await book.open(_case_of(alert, book.profile(record).confirmations))
+    return await book.open(_case_of(alert, book.profile(record)))
 
 
 def _check(alert: Alert, record: DeploymentRecord) -> None:
@@ -40,7 +42,8 @@ def _check(alert: Alert, record: DeploymentRecord) -> None:
         raise PermanentError(f"deployment {record.id} has no {kind} list {alert.watch_list}")
 
 
-def _case_of(alert: Alert, confirmations: int) -> Case:
+def _case_of(alert: Alert, profile: Profile) -> Case:
+    kept_until = alert.raised_at + profile.alerts_kept_hours * HOUR_S
     return Case(
         alert=alert.id,
         deployment=alert.deployment,
@@ -56,6 +59,7 @@ def _case_of(alert: Alert, confirmations: int) -> Case:
         raised_at=alert.raised_at,
         seed=alert.seed,
         stamp=alert.stamp,
-        confirmations_needed=confirmations,
+        confirmations_needed=profile.confirmations,
         portrait_sha256=alert.portrait_sha256,
+        expires_at=min(alert.expires_at or kept_until, kept_until),
     )

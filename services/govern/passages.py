@@ -31,14 +31,13 @@ class Passages:
         self._check(request, record)
         key = subjects.key(request.deployment, request.camera, request.subject, f"{request.at * 1000:.0f}")
         passage = Passage(**request.model_dump(), noted_by=signed.who)
-        found = await self._store.get(key)
-        if found is None:
-            await self._office.ledger.append(_entry(key, signed, record))
-            try:
-                await self._store.replace(key, passage, 0)
-            except Conflict:
-                found = await self._store.get(key)
-        return found[0] if found else passage
+        await self._office.ledger.append(_entry(key, signed, record))
+        try:
+            await self._store.replace(key, passage, 0)
+        except Conflict:
+            found = await self._store.get(key)
+            return found[0] if found else passage
+        return passage
 
     def _check(self, request: PassageRequest, record: DeploymentRecord) -> None:
         if request.camera not in record.draft.cameras:

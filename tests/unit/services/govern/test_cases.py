@@ -314,6 +314,16 @@ async def test_an_alert_that_should_be_deleted_counts_as_deleted_although_the_sw
         await work.decide("e-white")
 
 
+async def test_an_alert_that_says_it_is_deleted_sooner_is(work):
+    assert (await work.alert()).expires_at == work.clock.now + KEPT_S
+    case = await work.alert(id="brief", expires_at=work.clock.now + 60)
+    assert work.case("brief").expires_at == work.clock.now + 60
+    work.clock.advance(60)
+    with pytest.raises(ConflictError, match="deleted"):
+        await work.decide("d-green", alert="brief")
+    assert (await work.decide("d-green", alert=case.alert)).status == "confirmed"
+
+
 async def test_an_open_alert_whose_data_is_deleted_can_be_closed_as_undecided(two):
     await two.alert()
     await two.decide("d-green")
