@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgpack
+
 from libs.seals import PublicKey, SealError
 from proto import codec
 from proto.governance import AuditEntry, AuditHead
@@ -80,6 +82,15 @@ def open_entry(data: bytes, key: PublicKey) -> AuditEntry:
         return key.open(codec.decode(Sealed, data), AuditEntry)
     except codec.DecodeError as error:
         raise SealError(str(error)) from None
+
+
+def claimed_id(data: bytes) -> str | None:
+    """The id of the act that a sealed entry says it is of, without a look at its seal: a hint, and no more."""
+    try:
+        claimed = msgpack.unpackb(msgpack.unpackb(data)["body"])["id"]
+    except (ValueError, TypeError, KeyError, msgpack.UnpackException, RecursionError):
+        return None
+    return claimed if isinstance(claimed, str) else None
 
 
 def verify(entries: Iterable[tuple[int, bytes]], key: PublicKey, heads: Iterable[AuditHead] = ()) -> Verdict:

@@ -21,7 +21,7 @@ from nats.micro.service import EndpointConfig, ServiceConfig
 from libs.bus.desk import Answer, Desk, Endpoint, raise_refusal
 from libs.bus.erasing import overwrite_one
 from libs.bus.portraits import Portraits
-from libs.bus.reading import ALL, Stored, read
+from libs.bus.reading import ALL, Stored, read, read_one
 from libs.bus.streams import OTHER_REVISION, RETRY_S, Conflict, JetStream, as_transient, ensure
 from libs.errors import TransientError, UserError
 from libs.log import Log
@@ -204,6 +204,11 @@ class Bus:
         Raises `TransientError`, also in the midst.
         """
         return read(self._js, stream.name, subject, first, self.settings.ask_timeout_s)
+
+    async def stored_at(self, stream: subjects.Stream, sequence: int) -> Stored | None:
+        """What lies in the stream at `sequence`, or `None`. Raises `TransientError`."""
+        with as_transient(f"{stream.name} could not be read"):
+            return await read_one(self._js, stream.name, sequence)
 
     async def last_sequence(self, stream: subjects.Stream) -> int:
         """The sequence of the last message that the stream ever took; 0 before the first. Raises `TransientError`."""

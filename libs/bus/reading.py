@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import nats.errors
+import nats.js.errors
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from nats.js.client import JetStreamContext
@@ -63,6 +64,16 @@ async def read(
             )
             if said.num_pending == 0:
                 return
+
+
+async def read_one(jetstream: JetStreamContext, stream: str, sequence: int) -> Stored | None:
+    """The message of a stream at `sequence`, or `None`. Raises what the client raises."""
+    try:
+        found = await jetstream.get_msg(stream, sequence)
+    except nats.js.errors.NotFoundError:
+        return None
+    at = found.time.timestamp() if found.time is not None else 0.0
+    return Stored(sequence, found.subject or "", at, found.data or b"", KV_OP in (found.headers or {}))
 
 
 @asynccontextmanager
