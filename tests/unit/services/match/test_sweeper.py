@@ -1,0 +1,95 @@
+"""What has expired goes by match's own clock, also after days in which it did not run."""
+
+import pytest
+
+from libs.errors import TransientError
+from tests.match_desk import DAY_S, NOTHING, MatchDesk
+
+
+@pytest.fixture
+async def desk(crew, log, clock):
+    made = MatchDesk(crew, log, clock)
+    await made.create()
+    await made.enrol("S-1", 1, expires_at=clock() + DAY_S)
+    await made.enrol("S-2", 2, expires_at=clock() + 2 * DAY_S)
+    return made
+
+
+async def test_nothing_goes_before_its_time(desk, clock):
+    clock.advance(DAY_S - 1)
+    before = desk.list()
+    await desk.sweeper.sweep()
+    assert desk.list() == before
+
+
+async def test_an_entry_is_not_current_from_the_moment_it_expires_swept_or_not(desk, clock):
+    book = desk.registry.book
+    assert book.is_current("wanted", "S-1", clock())
+    clock.advance(DAY_S)
+    assert not book.is_current("wanted", "S-1", clock())
+    assert book.is_current("wanted", "S-2", clock())
+
+
+async def test_an_entry_that_has_expired_is_taken_off(desk, clock):
+    clock.advance(DAY_S)
+    await desk.sweeper.sweep()
+    assert desk.biometrics() == (["S-2/2.png"], ["reference.wanted.S-2"], [])
+    assert (desk.entry("S-1").form, desk.entry("S-1").removed_at) == (None, clock())
+    told = desk.peers.audit[-1]
+    assert (told.event, told.deed.who, told.details["entries"]) == ("watchlist.removed", "match", 1)
+    assert desk.list().references == 1
+
+
+async def test_a_list_is_not_searchable_from_the_moment_it_expires_swept_or_not(desk, clock):
+    clock.now = desk.list().form.expires_at - 1
+    assert desk.registry.book.is_searchable("wanted", clock())
+    clock.advance(1)
+    assert not desk.registry.book.is_searchable("wanted", clock())
+
+
+async def test_a_list_that_has_expired_is_destroyed_also_after_days_of_downtime(desk, clock):
+    clock.advance(400 * DAY_S)
+    again = desk.reborn()
+    await again.sweeper.sweep()
+    assert again.list().state == "destroyed"
+    assert again.biometrics() == NOTHING
+    assert (again.list().subjects, again.list().references) == (2, 2)
+    told = desk.peers.audit[-1]
+    assert (told.event, told.deed.who, told.deed.reason) == ("watchlist.destroyed", "match", "the list has expired")
+
+
+async def test_a_list_that_expires_in_the_middle_of_its_import_goes_too(crew, log, clock):
+    desk = MatchDesk(crew, log, clock)
+    await desk.create()
+    import_id = (await desk.step("begin", manifest_sha256="ab" * 32)).import_id
+    await desk.enrol("S-1", 1, import_id)
+    clock.now = desk.list().form.expires_at
+    await desk.sweeper.sweep()
+    assert (desk.list().state, desk.biometrics()) == ("destroyed", NOTHING)
+
+
+async def test_one_list_that_cannot_be_swept_does_not_keep_the_others(desk, clock, log):
+    await desk.create("also")
+    await desk.enrol("S-1", 1, name="also", expires_at=clock() + DAY_S)
+    clock.advance(DAY_S)
+    remove = desk.gallery.remove
+
+    async def fails(watch_list, subject):
+        if watch_list == "also":
+            raise TransientError("the engine is away")
+        return await remove(watch_list, subject)
+
+    desk.gallery.remove = fails
+    await desk.sweeper.sweep()
+    assert desk.entry("S-1").form is None
+    assert desk.entry("S-1", "also").form is not None
+    assert [entry["watch_list"] for entry in log.entries if entry["event"] == "sweep.failed"] == ["also"]
+
+
+async def test_a_clock_that_goes_backwards_brings_nobody_back(desk, clock):
+    clock.advance(DAY_S)
+    await desk.sweeper.sweep()
+    clock.advance(-DAY_S)
+    await desk.sweeper.sweep()
+    assert desk.entry("S-1").form is None
+    assert desk.biometrics()[0] == ["S-2/2.png"]
