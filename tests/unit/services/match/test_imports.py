@@ -166,10 +166,10 @@ async def enrol_named(desk, subject, name, import_id=""):
 
 @pytest.mark.parametrize("step", ["complete", "abort"])
 async def test_an_import_that_is_not_under_way_is_neither_completed_nor_taken_back(desk, step):
-    with pytest.raises(ConflictError, match="no import nonsense .* is under way"):
+    with pytest.raises(ConflictError, match=r"no import nonsense .* is under way"):
         await desk.step(step, "nonsense")
     await begun(desk)
-    with pytest.raises(ConflictError, match="no import nonsense .* is under way"):
+    with pytest.raises(ConflictError, match=r"no import nonsense .* is under way"):
         await desk.step(step, "nonsense")
     assert desk.list().state == "importing"
 
