@@ -1,4 +1,4 @@
-"""The demo: what it shows, and what it must come to."""
+"""The demo: what it shows, what it must come to, and what it proves at its end."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.markup import escape
+
 from libs.assets import AssetStore
+from libs.chain import Verdict, Verifier
+from proto import subjects
+from services.cli.evaluation import Evaluation
 from services.cli.outcome import Outcome
 from services.cli.replay import ReplayOptions
 
@@ -34,3 +40,41 @@ def is_as_expected(outcome: Outcome) -> bool:
     """Whether the right camera raised its one alert for the right subject, and the others none."""
     raised = {name: camera.alerts for name, camera in outcome.cameras.items()}
     return raised == ALERTS and [alert.subject for alert in outcome.alerts] == [SUBJECT]
+
+
+@dataclass
+class Ending:
+    """What the demo writes and proves when its cameras have ended; the report of its deployment goes to `folder`."""
+
+    folder: Path
+    written: list[Path] = field(default_factory=list)
+    verdict: Verdict | None = None
+    """On the audit, after all was purged."""
+
+    async def report(self, evaluation: Evaluation, deployment: str) -> None:
+        """Writes the report of the deployment. Raises `TransientError`, `AskError`, `UserError`."""
+        from services.cli.deployment_report import write_deployment_report  # noqa: PLC0415  loads what draws charts
+
+        self.written = await write_deployment_report(evaluation.client("commander"), deployment, self.folder)
+
+    async def verify(self, evaluation: Evaluation) -> None:
+        """Verifies the audit from its first entry on. Raises `TransientError`."""
+        verifier = Verifier(evaluation.stack.public_key)
+        async for stored in evaluation.bus.stored(subjects.AUDIT):
+            verifier.take(stored.sequence, stored.data)
+        self.verdict = verifier.verdict()
+
+    def is_whole(self) -> bool:
+        """Whether the report was written and the audit is whole."""
+        return bool(self.written) and self.verdict is not None and self.verdict.whole
+
+    def lines(self, outcome: Outcome) -> Iterator[str]:
+        """What there is to say of it."""
+        for path in self.written[:1]:
+            yield f"report of the deployment: {path}"
+        if not outcome.left_behind:
+            yield f"{outcome.deployment} has ended: its list is destroyed, its alerts and portraits are purged"
+        if self.verdict is not None and self.verdict.whole:
+            yield f"the audit verifies: {self.verdict.entries:,} entries, each signed, each naming the one before it"
+        elif self.verdict is not None:
+            yield from (f"[red]the audit does not verify:[/] {escape(found.says)}" for found in self.verdict.breaks)

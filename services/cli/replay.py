@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from libs.bus import Mirror
-from libs.errors import PermanentError, TransientError
+from libs.errors import PermanentError, TransientError, UserError
 from libs.waiting import any_of, end
 from proto import subjects
 from proto.governance import EntryForm, Zone
@@ -278,8 +278,8 @@ class Replay:
             return
         try:
             await self._on_ended(self._evaluation, self._id)
-        except (TransientError, PermanentError) as error:
-            self._left_behind.append(f"the report of the deployment is missing ({error.reason})")
+        except (TransientError, PermanentError, UserError) as error:
+            self._left_behind.append(f"the report of the deployment is missing ({error})")
 
 
 def _settled(camera: CameraCount) -> CameraCount:

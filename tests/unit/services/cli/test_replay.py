@@ -9,7 +9,7 @@ from libs.bus import AskError
 from libs.errors import TransientError, UserError
 from proto.governance import Zone
 from services.cli import patience, replay
-from services.cli.app import parse_sources
+from services.cli.arguments import parse_sources
 from services.cli.course import Course
 from services.cli.evaluation import draft, list_form
 from services.cli.outcome import CameraCount, Outcome
@@ -101,13 +101,14 @@ async def test_a_person_in_a_hurry_is_told_what_was_not_cleaned_up(site, tmp_pat
     assert len(left) == 2
 
 
-async def test_a_report_that_could_not_be_written_does_not_keep_the_replay_from_being_purged(site, tmp_path):
+@pytest.mark.parametrize("error", [TransientError("nobody answered"), UserError("nobody answered", "")])
+async def test_a_report_that_could_not_be_written_does_not_keep_the_replay_from_being_purged(site, tmp_path, error):
     async def fail(_evaluation, _name):
-        raise TransientError("nobody answered for figures")
+        raise error
 
     _, left = await Short(site, tmp_path, on_ended=fail).end()
     assert [verb for verb, _ in site.acts] == ["end", "destroy", "purge"]
-    assert left == ["the report of the deployment is missing (nobody answered for figures)"]
+    assert left == ["the report of the deployment is missing (nobody answered)"]
 
 
 @pytest.mark.parametrize("location", ["rtsp://192.0.2.7/live", "RTSPS://user:s3cret@192.0.2.7/live"])
