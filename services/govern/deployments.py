@@ -37,6 +37,7 @@ from services.govern.transitions import (
     after,
     must_be,
     must_be_able_to_authorise,
+    named,
     nothing_may_stand_against,
 )
 
@@ -196,7 +197,7 @@ def _amended(draft: DeploymentDraft, request: AmendRequest) -> tuple[DeploymentD
         changes |= {"threshold": request.threshold, "target_fpir": request.target_fpir}
     if request.cameras is not None:
         changes["cameras"] = request.cameras
-        details |= {"cameras_before": " ".join(draft.cameras), "cameras": " ".join(request.cameras)}
+        details |= {"cameras_before": named(draft.cameras), "cameras": named(request.cameras)}
     if not changes:
         raise PermanentError("an amendment changes the threshold, the target FPIR or the cameras: name one")
     try:

@@ -46,7 +46,7 @@ def due(record: DeploymentRecord, office: Office, restarted: bool = False) -> Du
 
 
 def ended(record: DeploymentRecord, at: float) -> dict[str, object]:
-    """What changes in a record that ends at `at`: every period counts from its first end, and never from a later one."""
+    """What changes in a record that ends at `at`: periods count from its first end, never a later one."""
     return {"state": "ended", "ended_at": record.ended_at or min(at, record.draft.ends_at)}
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable, Iterable
+from typing import Protocol
 
 from libs.bus import Conflict
 from libs.errors import PermanentError, TransientError
@@ -109,14 +109,10 @@ class Reconciler:
             await self._audit(record)
             await self._warrants.put(record)
             return record
-        failures = [
-            failure
-            for effect in (self._warrants.put, self._audit, self._destroy_lists)
-            if (failure := await _failure(effect(record))) is not None
-        ]
+        failures = await _failures(effect(record) for effect in (self._warrants.put, self._audit, self._destroy_lists))
         if record.deleting:
             record = await self._erase(record, revision)
-            failures += [failure for failure in [await _failure(self._audit(record))] if failure is not None]
+            failures += await _failures(effect(record) for effect in (self._warrants.put, self._audit))
         if failures:
             raise failures[0]
         return record
@@ -173,10 +169,12 @@ class Reconciler:
         return record
 
 
-async def _failure(effect: Coroutine[Any, Any, None]) -> TransientError | PermanentError | None:
-    """Why an effect could not be brought about; `None` where it was."""
-    try:
-        await effect
-    except (TransientError, PermanentError) as error:
-        return error
-    return None
+async def _failures(effects: Iterable[Awaitable[None]]) -> list[TransientError | PermanentError]:
+    """Why effects could not be brought about, one after the other; nothing where all were."""
+    failures: list[TransientError | PermanentError] = []
+    for effect in effects:
+        try:
+            await effect
+        except (TransientError, PermanentError) as error:
+            failures.append(error)
+    return failures

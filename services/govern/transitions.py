@@ -8,13 +8,14 @@ draft ─ authorise ─▶ authorised ─ arm ─▶ armed ─ end ─▶ ended 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from libs.calibration import CalibrationError
 from libs.errors import ConflictError, PermanentError
 from libs.officers import ForbiddenError, Officer, Role, Signed
-from proto.governance import Deed, DeploymentDraft, DeploymentRecord, DeploymentState, Details
+from proto.governance import Deed, DeploymentRecord, DeploymentState, Details
 from proto.requests import AmendRequest, TransitionRequest, Verb
 from services.govern.arming import obstacles, projected_rate, threshold_of
 from services.govern.office import Office
@@ -22,6 +23,9 @@ from services.govern.periods import ended
 from services.govern.situation import Situation, profile_of, read_situation
 
 HOUR_S = 3600.0
+LONGEST_NAMES = 512
+LONGEST_REFERENCE = 128
+"""Characters that the audit takes of a detail, and of one word."""
 Changes = dict[str, object]
 Change = Callable[[Office, DeploymentRecord, Signed[TransitionRequest]], tuple[Changes, Details]]
 """What a verb changes in a record besides its state, and what the audit is told of that; or why it cannot be."""
@@ -117,13 +121,25 @@ def _runs_unauthorised(situation: Situation) -> bool:
 
 def _evidence(situation: Situation, threshold: float) -> Details:
     """What the audit keeps of an arming: which references are searched, and with which projected rate."""
+    lines = sorted(f"{name} {watch_list.inputs_sha256}" for name, watch_list in situation.lists.items())
     return {
         "threshold": threshold,
         "references": situation.references,
         "false_alerts_per_face": projected_rate(situation, threshold),
-        "cameras": " ".join(situation.draft.cameras),
-        **{f"list.{name}": watch_list.inputs_sha256 for name, watch_list in situation.lists.items()},
+        "cameras": named(situation.draft.cameras),
+        "lists": named(situation.lists),
+        "lists_sha256": _sha256("\n".join(lines)),
     }
+
+
+def named(names: Iterable[str]) -> str:
+    """Names as a detail of the audit: themselves where they fit, else how many and a hash over them."""
+    text = " ".join(sorted(names))
+    return text if len(text) <= LONGEST_NAMES else f"{len(text.split())} names, sha256 {_sha256(text)}"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _end(office: Office, record: DeploymentRecord, _signed: Signed[TransitionRequest]) -> tuple[Changes, Details]:
@@ -139,8 +155,9 @@ def _grant_judicial(
 ) -> tuple[Changes, Details]:
     if record.urgent_until and office.clock() >= record.urgent_until:
         raise ConflictError(f"the time of {record.id} without judicial authorisation is over: all of it is deleted")
-    granted = record.draft.model_copy(update={"judicial_authorisation": _reference(signed.request)})
-    return {"draft": granted, "urgent_until": 0.0}, {"reference": signed.request.reference}
+    reference = _reference(signed.request)
+    granted = record.draft.model_copy(update={"judicial_authorisation": reference})
+    return {"draft": granted, "urgent_until": 0.0}, {"reference": reference}
 
 
 def _refuse_judicial(
@@ -148,18 +165,23 @@ def _refuse_judicial(
 ) -> tuple[Changes, Details]:
     if not profile_of(office, record).judicial_authorisation:
         raise PermanentError(f"the profile {record.draft.profile} asks for no judicial authorisation")
-    return {**ended(record, office.clock()), "deleting": True}, {"reference": signed.request.reference}
+    return {**ended(record, office.clock()), "deleting": True}, {"reference": _reference(signed.request)}
 
 
 def _register(_office: Office, record: DeploymentRecord, signed: Signed[TransitionRequest]) -> tuple[Changes, Details]:
-    registered: DeploymentDraft = record.draft.model_copy(update={"registration": _reference(signed.request)})
-    return {"draft": registered}, {"reference": signed.request.reference}
+    reference = _reference(signed.request)
+    return {"draft": record.draft.model_copy(update={"registration": reference})}, {"reference": reference}
 
 
 def _reference(request: TransitionRequest) -> str:
-    if not request.reference.strip():
-        raise PermanentError(f"{request.verb} needs the reference of the decision or the registration")
-    return request.reference.strip()
+    """The reference of a decision or a registration, fit for the audit."""
+    reference = request.reference.strip()
+    if not reference or len(reference) > LONGEST_REFERENCE or not reference.isprintable():
+        raise PermanentError(
+            f"{request.verb} needs the reference of the decision or registration, {LONGEST_REFERENCE} characters at "
+            "most"
+        )
+    return reference
 
 
 # -- the table
