@@ -87,7 +87,9 @@ class Profile(BaseModel):
 
     def weaknesses(self) -> tuple[str, ...]:
         """A line for each value whose source is weak, for people."""
-        return tuple(f"{name} = {getattr(self, name)}: its source is weak or was not found" for name in self.weak)
+        return tuple(
+            f"{name} = {_shown(getattr(self, name))}: its source is weak or was not found" for name in self.weak
+        )
 
 
 def load_profiles(site: Path | None = None) -> dict[str, Profile]:
@@ -129,3 +131,10 @@ def load_profile(path: Path) -> Profile:
 def _said(kind: str, message: str) -> str:
     known = {"missing": "the value is missing, and is never guessed", "extra_forbidden": "no profile has such a value"}
     return known.get(kind, message.removeprefix("Value error, ").lower())
+
+
+def _shown(value: object) -> str:
+    """A value as a person reads it."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else f"{value}".lower()
