@@ -1,120 +1,25 @@
 """Alerts in the hands of people on a real server: what goes over the wire, in which order, and how often."""
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from libs.actor import Actor, Stage
-from libs.bus import AskError, Endpoint, Mirror, Records
-from libs.settings import ServiceSettings
+from libs.bus import AskError, Records
 from proto import subjects
-from proto.governance import Case, DeploymentRecord, EntryRecord, Passage, WatchListRecord
-from proto.messages import Alert
-from proto.requests import Adjudication, CaseReply, CaseRequest, CasesReply, Intervention, ListRequest
-from proto.sealed import Sealed
-from services.govern.cases import Cases
-from services.govern.office import Office
-from services.govern.settings import GovernSettings
-from tests.casework import Book, Ledger, profile
+from proto.governance import Case
+from proto.requests import Adjudication, CaseReply, CasesReply, Intervention, ListRequest
+from tests.control_room import NORTH, RED, casework, opened_room
 from tests.examples import changed
 from tests.waiting import soon, until
 
-NORTH = "station-north"
-RED = b"\xa3red"
-"""A response class as MessagePack has it."""
 LISTS = f"$KV.{subjects.WATCHLISTS.name}."
 """Where it may be read at any time: in the record of the list, which says nothing of an alert."""
 
 
-class Room:
-    """A control room at a real bus: `decide(who, verdict)` asks as an officer's software does."""
-
-    def __init__(self, bus, crew, clock):
-        self.bus, self.crew, self.clock = bus, crew, clock
-        self.heard = []
-
-    async def act(self, name, who, kind, **fields):
-        sealed = self.crew.act(who, changed(kind, **{"deployment": NORTH, "alert": "a1b2c3", **fields}), self.clock)
-        return (await self.bus.ask(f"{subjects.CASES}.{name}", sealed, CaseReply)).case
-
-    async def decide(self, who, verdict="confirmed", **fields):
-        return await self.act("adjudicate", who, "adjudicate_request", verdict=verdict, **fields)
-
-    async def case(self, alert="a1b2c3"):
-        found = await Records(self.bus, subjects.CASE_RECORDS, Case).get(subjects.key(NORTH, alert))
-        return found[0] if found else None
-
-    async def raise_alert(self, **fields):
-        alert = changed("alert", raised_at=self.clock.now, captured_at=self.clock.now - 1, **fields)
-        await self.bus.publish(alert, "")
-
-        async def is_told():
-            case = await self.case(alert.id)
-            return case is not None and bool(case.told)
-
-        await until(is_told)
-
-    async def listen(self, message):
-        if not message.subject.startswith(("$JS.", "_INBOX.")) or RED in message.data:
-            self.heard.append((message.subject, message.data))
-
-    def subjects_heard(self, start):
-        return [subject for subject, _ in self.heard if subject.startswith(start)]
-
-
-@asynccontextmanager
-async def casework(bus, crew, clock, log, confirmations=2):
-    """What `govern` runs for alerts, on that bus."""
-    async with AsyncExitStack() as stack:
-
-        async def mirror(bucket, kind):
-            return await stack.enter_async_context(Mirror.open(bus, bucket, kind))
-
-        office = Office(
-            bus=bus, log=log, settings=GovernSettings(), roster=crew.roster(clock), signer=crew.govern,
-            ledger=Ledger(), profiles={"uk-police": profile(confirmations=confirmations)}, calibrations={},
-            deployments=Records(bus, subjects.DEPLOYMENTS, DeploymentRecord),
-            warrants=Records(bus, subjects.WARRANTS, Sealed), cases=Records(bus, subjects.CASE_RECORDS, Case),
-            all_deployments=await mirror(subjects.DEPLOYMENTS, DeploymentRecord),
-            all_lists=await mirror(subjects.WATCHLISTS, WatchListRecord),
-            all_entries=await mirror(subjects.ENTRIES, EntryRecord), all_cameras=Book(),
-            all_cases=await mirror(subjects.CASE_RECORDS, Case), clock=clock,
-        )  # fmt: skip
-        cases = Cases(office, Records(bus, subjects.PASSAGES, Passage))
-        endpoints = {
-            "adjudicate": Endpoint(Sealed, cases.adjudicate),
-            "engage": Endpoint(Sealed, cases.engage),
-            "passage": Endpoint(Sealed, cases.passage),
-            "show": Endpoint(CaseRequest, cases.show),
-            "list": Endpoint(ListRequest, cases.list),
-        }
-        await stack.enter_async_context(bus.micro_service("cases", subjects.CASES, endpoints))
-        stopping, settings = asyncio.Event(), ServiceSettings()
-        stages = (Stage("cases", subjects.ALERTS, Alert, cases.take_alert),
-                  Stage("seeds", subjects.SEEDS, Alert, cases.take_alert))  # fmt: skip
-        running = [asyncio.create_task(Actor(stage, bus, settings, log).run(stopping)) for stage in stages]
-        try:
-            yield cases
-        finally:
-            stopping.set()
-            await asyncio.gather(*running)
-
-
 @pytest.fixture
 async def room(bus, crew, clock):
-    """A deployment that runs, its lists and a seed, as records; and everything that goes over the wire, heard."""
-    room = Room(bus, crew, clock)
-    deployment = changed("deployment_record", armed_at=clock.now - 3600)
-    await Records(bus, subjects.DEPLOYMENTS, DeploymentRecord).put(NORTH, deployment)
-    for name, fields in {"wanted": {"response": "red"}, "blue": {"seed": True, "response": "green"}}.items():
-        form = changed("watch_list_record").form.model_copy(update={"watch_list": name, **fields})
-        await Records(bus, subjects.WATCHLISTS, WatchListRecord).put(name, changed("watch_list_record", form=form))
-    seed = changed("entry_record", watch_list="blue", subject="blue-1")
-    await Records(bus, subjects.ENTRIES, EntryRecord).put("blue.blue-1", seed)
-    tap = await bus.client.subscribe(">", cb=room.listen)
-    yield room
-    await tap.unsubscribe()
+    async with opened_room(bus, crew, clock) as room:
+        yield room
 
 
 async def kept(bus, stream, subject, kind, count):

@@ -1,0 +1,170 @@
+"""`watchline alerts` as an operator uses it: real commands, a real server, and keys in files."""
+
+import asyncio
+import json
+import stat
+import sys
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+
+from proto import subjects
+from tests.control_room import casework, opened_room
+from tests.waiting import SOON_S, soon
+
+PROGRAM = """
+import sys
+from services.cli import alerts, app
+app.app.registered_groups = [group for group in app.app.registered_groups if group.name != "alerts"]
+app.app.add_typer(alerts.app, name="alerts")
+sys.exit(app.run())
+"""
+SEEN, REFERENCE = b"\xff\xd8 seen", b"\xff\xd8 reference"
+
+
+class WallClock:
+    """The clock of this machine, which commands sign by; `lead` sets it before that."""
+
+    def __init__(self):
+        self.lead = 0.0
+
+    @property
+    def now(self):
+        return time.time() + self.lead
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def environment(nats_server, crew):
+    return {"WATCHLINE_NATS_URL": nats_server.url, **crew.environment(), "COLUMNS": "200", "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def watchline(environment):
+    """Runs `watchline alerts …`: its exit code, what it said, and what it complained."""
+
+    async def run(*arguments):
+        async with started(environment, *arguments) as program:
+            said, complained = await soon(program.communicate())
+            return program.returncode, said.decode(), complained.decode()
+
+    return run
+
+
+@asynccontextmanager
+async def started(environment, *arguments):
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROGRAM, "alerts", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+    )
+    try:
+        yield program
+    finally:
+        if program.returncode is None:
+            program.terminate()
+            await asyncio.wait_for(program.communicate(), SOON_S)
+
+
+@pytest.fixture
+async def room(bus, crew, log):
+    """A control room where two people confirm, with one alert and its two pictures."""
+    clock = WallClock()
+    async with opened_room(bus, crew, clock) as room, casework(bus, crew, clock, log) as room.cases:
+        await bus.portraits.put(subjects.alert_portrait("a1b2c3"), SEEN)
+        await bus.portraits.put(subjects.reference_portrait("wanted", "S-0001"), REFERENCE)
+        await room.raise_alert(stamp="EVALUATION")
+        yield room
+
+
+async def test_two_operators_compare_decide_and_note_the_outcome(room, watchline, tmp_path):
+    _, said, complained = await watchline("show", "a1b2", "--portraits", str(tmp_path / "compare"))
+    assert "resembles    S-0001 of list wanted" in said
+    assert "EVALUATION" in said
+    assert "delete them by" in complained
+    pictures = sorted((tmp_path / "compare").iterdir())
+    assert [path.read_bytes() for path in pictures] == [REFERENCE, SEEN]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in pictures} == {0o600}
+
+    code, said, _ = await watchline("adjudicate", "a1", "confirmed", "--reason", "same scar", "--as", "d-green")
+    assert (code, "open, 1 of 2 confirmed" in said) == (0, True)
+    code, _, complained = await watchline("adjudicate", "a1", "confirmed", "--reason", "sure", "--as", "d-green")
+    assert (code, complained) == (1, "watchline: d-green has decided already (confirmed): another person must\n")
+    code, said, _ = await watchline("adjudicate", "a1", "confirmed", "--reason", "the ear", "--as", "e-white")
+    assert (code, "a1b2c3: confirmed" in said) == (0, True)
+    code, said, _ = await watchline("outcome", "a1", "confirmed-true", "--reason", "identified", "--as", "d-green")
+    assert (code, "confirmed true" in said) == (0, True)
+    case = await room.case()
+    assert [decision.officer for decision in case.decisions] == ["d-green", "e-white"]
+    assert case.outcome.engagement == "confirmed_true"
+
+
+async def test_alerts_are_listed_for_people_and_for_software(room, watchline):
+    await room.raise_alert(id="seed-1", seed=True, watch_list="blue", subject="blue-1")
+    _, said, _ = await watchline("list")
+    assert "S-0001" in said
+    assert "blue-1" not in said
+    _, said, _ = await watchline("list", "--seeds", "--json")
+    assert [case["alert"] for case in json.loads(said)] == ["a1b2c3", "seed-1"]
+    _, said, _ = await watchline("list", "--open", "--deployment", "elsewhere")
+    assert said == "no alerts\n"
+
+
+async def test_a_tail_shows_what_happens_as_it_happens_and_no_seeds(room, environment):
+    async with started(environment, "tail") as program:
+        first = (await soon(program.stdout.readline())).decode()
+        assert "EVALUATION alert a1b2c3 station-north, camera gate-1: resembles S-0001" in first
+        await room.raise_alert(id="seed-1", seed=True, watch_list="blue", subject="blue-1")
+        await room.decide("d-green")
+        assert b"d-green has decided: now open" in await soon(program.stdout.readline())
+        room.clock.lead = 400
+        await room.cases.escalate_due()
+        assert b"nobody has decided in time" in await soon(program.stdout.readline())
+        await room.decide("e-white")
+        lines = {await soon(program.stdout.readline()) for _ in range(2)}
+        assert any(b"confirmed by d-green, e-white; response red" in line for line in lines)
+
+
+async def test_a_tail_shows_seeds_to_who_asks_for_them(room, environment):
+    async with started(environment, "tail", "--seeds") as program:
+        await soon(program.stdout.readline())
+        await room.raise_alert(id="seed-1", seed=True, watch_list="blue", subject="blue-1")
+        assert b"seed  seed-1" in await soon(program.stdout.readline())
+
+
+@pytest.mark.usefixtures("room")
+async def test_a_passage_of_a_seed_is_noted_now_or_at_a_time(watchline):
+    code, said, _ = await watchline("passage", "station-north", "gate-1", "blue-1", "--as", "d-green")
+    assert (code, said.startswith("noted: camera gate-1 at ")) == (0, True)
+    code, _, complained = await watchline("passage", "station-north", "gate-1", "S-0001", "--as", "d-green")
+    assert (code, "on no seed list" in complained) == (1, True)
+
+
+@pytest.mark.usefixtures("room")
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("adjudicate", "a1", "maybe", "--reason", "x"), 2, "maybe is not a verdict: write confirmed, rejected"),
+        (("adjudicate", "a1", "confirmed", "--reason", " "), 2, "the reason will not do"),
+        (("adjudicate", "a1", "confirmed"), 2, "--reason"),
+        (("adjudicate", "zz", "confirmed", "--reason", "x", "--as", "d-green"), 2, "no alert whose id begins with"),
+        (("adjudicate", "a1", "confirmed", "--reason", "x"), 2, "give --as OFFICER"),
+        (("adjudicate", "a1", "confirmed", "--reason", "x", "--as", "nobody"), 2, "nobody.key cannot be read"),
+        (("adjudicate", "a1", "confirmed", "--reason", "x", "--as", "c-brown"), 1, "not one of: operator"),
+        (("outcome", "a1", "arrested", "--reason", "x"), 2, "arrested is not an outcome"),
+        (("outcome", "a1", "confirmed-true", "--reason", "x", "--as", "d-green"), 1, "before it is confirmed"),
+        (("passage", "station north", "gate-1", "blue-1", "--as", "d-green"), 2, "the deployment will not do"),
+        (("passage", "station-north", "gate-1", "blue-1", "--at", "soon", "--as", "d-green"), 2, "soon is no time"),
+        (("show", "zz"), 2, "see `watchline alerts list`"),
+        (("tail", "--deployment", "a b"), 2, "the deployment will not do"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+async def test_a_mistake_is_one_line(watchline, arguments, code, said):
+    answer, _, complained = await watchline(*arguments)
+    assert (answer, said in complained.replace("\n", " ")) == (code, True), complained
+    assert "Traceback" not in complained

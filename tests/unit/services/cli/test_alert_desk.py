@@ -1,0 +1,93 @@
+"""The operator's desk: alerts by the beginning of their ids, two pictures to compare, times as people write them."""
+
+import stat
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from libs.errors import UserError
+from proto import subjects
+from proto.requests import CaseReply, CasesReply
+from services.cli.alert_desk import find_case, parse_time, write_portraits
+from services.cli.client import Client
+from tests.examples import changed
+
+
+class Bus:
+    """Answers for the cases it knows, and keeps pictures."""
+
+    def __init__(self, *ids):
+        self.cases = {alert: changed("case", alert=alert) for alert in ids}
+        self.pictures = {}
+        self.portraits = SimpleNamespace(get=self._picture)
+
+    async def ask(self, subject, message, expected, _timeout_s=None):
+        if subject == f"{subjects.CASES}.list":
+            return CasesReply(cases=tuple(self.cases.values()))
+        return CaseReply(case=self.cases[message.alert])
+
+    async def _picture(self, key):
+        return self.pictures.get(key)
+
+
+async def test_the_beginning_of_an_id_is_enough_where_it_fits_one():
+    client = Client(Bus("3f2a77", "3f9b01", "a1"))
+    assert (await find_case(client, "3f2")).alert == "3f2a77"
+
+
+async def test_a_whole_id_counts_although_another_begins_with_it():
+    assert (await find_case(Client(Bus("3f", "3f9b01")), "3f")).alert == "3f"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "said"), [("3f", "2 alerts .* begin with '3f': give more of one: 3f2a77, 3f9b01"), ("b", "no alert")]
+)
+async def test_a_beginning_that_fits_several_or_none_is_refused(prefix, said):
+    with pytest.raises(UserError, match=said):
+        await find_case(Client(Bus("3f2a77", "3f9b01")), prefix)
+
+
+async def test_nothing_is_not_the_beginning_of_an_id():
+    with pytest.raises(UserError, match="no alert"):
+        await find_case(Client(Bus("3f2a77")), "")
+
+
+async def test_both_pictures_are_written_for_their_owner_alone(tmp_path):
+    bus = Bus("a1")
+    bus.pictures = {"alert.a1": b"\xff\xd8 seen", "reference.wanted.S-0001": b"\xff\xd8 reference"}
+    written, missing = await write_portraits(Client(bus), bus.cases["a1"], tmp_path / "compare")
+    assert [path.name for path in written] == ["a1-seen.jpg", "a1-reference.jpg"]
+    assert [path.read_bytes() for path in written] == [b"\xff\xd8 seen", b"\xff\xd8 reference"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o600}
+    assert missing == []
+
+
+async def test_a_picture_that_was_deleted_is_named_as_missing(tmp_path):
+    bus = Bus("a1")
+    bus.pictures = {"reference.wanted.S-0001": b"\xff\xd8 reference"}
+    written, missing = await write_portraits(Client(bus), bus.cases["a1"], tmp_path)
+    assert [path.name for path in written] == ["a1-reference.jpg"]
+    assert missing == ["the face that was seen"]
+
+
+NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [("2026-03-14T14:05:30+00:00", 14), ("2026-03-14T14:05:30Z", 14), ("2026-03-14T14:05:30+02:00", 12)],
+)
+def test_a_time_with_its_zone_is_that_moment(text, hour):
+    assert parse_time(text, NOW) == datetime(2026, 3, 14, hour, 5, 30, tzinfo=UTC).timestamp()
+
+
+def test_a_time_of_day_is_one_of_today_on_this_machine():
+    local = datetime.fromtimestamp(parse_time("14:05:30", NOW.astimezone())).astimezone()
+    assert (local.date(), local.strftime("%H:%M:%S")) == (NOW.astimezone().date(), "14:05:30")
+
+
+@pytest.mark.parametrize("text", ["soon", "25:00", "2026-13-01T00:00:00Z", "0000-00"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(UserError, match="is no time"):
+        parse_time(text, NOW)
