@@ -210,6 +210,11 @@ class Bus:
         with as_transient(f"{stream.name} could not be read"):
             return await read_one(self._js, stream.name, sequence)
 
+    async def oldest(self, stream: subjects.Stream, subject: str) -> Stored | None:
+        """The first that lies in the stream on `subject`, or `None`. Raises `TransientError`."""
+        with as_transient(f"{stream.name} could not be read"):
+            return await read_one(self._js, stream.name, 1, subject)
+
     async def last_sequence(self, stream: subjects.Stream) -> int:
         """The sequence of the last message that the stream ever took; 0 before the first. Raises `TransientError`."""
         with as_transient(f"{stream.name} could not be looked at"):

@@ -66,14 +66,20 @@ async def read(
                 return
 
 
-async def read_one(jetstream: JetStreamContext, stream: str, sequence: int) -> Stored | None:
-    """The message of a stream at `sequence`, or `None`. Raises what the client raises."""
+async def read_one(
+    jetstream: JetStreamContext, stream: str, sequence: int, subject: str | None = None
+) -> Stored | None:
+    """The message of a stream at `sequence`, or the first from there on that is on `subject`; `None` if there is none.
+
+    Raises what the client raises.
+    """
     try:
-        found = await jetstream.get_msg(stream, sequence)
+        found = await jetstream.get_msg(stream, sequence, subject, next=subject is not None)
     except nats.js.errors.NotFoundError:
         return None
     at = found.time.timestamp() if found.time is not None else 0.0
-    return Stored(sequence, found.subject or "", at, found.data or b"", KV_OP in (found.headers or {}))
+    marker = KV_OP in (found.headers or {})
+    return Stored(found.seq or sequence, found.subject or "", at, found.data or b"", marker)
 
 
 @asynccontextmanager
