@@ -1,0 +1,238 @@
+"""Deletion on a real server: nothing of it is left in its files, its proof is in the audit, and a crash loses none."""
+
+import hashlib
+
+import pytest
+
+from libs.bus import Records
+from libs.errors import TransientError
+from libs.seals import Signer
+from proto import codec, subjects
+from proto.governance import AuditEntry, Case, FaceCount, Passage, SearchCount
+from proto.messages import Alert
+from proto.records import CameraStatus, RecentAlerts, TrackState
+from proto.sealed import Sealed
+from services.govern.erasure import EVER, Erasure, proof_of
+from services.govern.ledger import Chain
+from tests.examples import EXAMPLES, changed
+from tests.waiting import soon
+
+NOW = 1_700_000_000.0
+FAR = NOW + 10**9
+NORTH = "station-north"
+
+
+def pixels(alert):
+    return hashlib.sha512(alert.encode()).digest() * 300
+
+
+async def raise_alert(bus, alert, raised_at=NOW, deployment=NORTH, seed=False, case=True):
+    """An alert as the system leaves it: in its stream, with its portrait, a case, and an intervention."""
+    key = subjects.alert_portrait(alert)
+    fields = {"deployment": deployment, "raised_at": raised_at, "expires_at": FAR}
+    await bus.portraits.put(key, pixels(alert))
+    await bus.publish(changed("alert", id=alert, subject=f"nominal {alert}", portrait=key, seed=seed, **fields), "")
+    if case:
+        record = changed("case", alert=alert, deleted_at=0.0, **fields)
+        await Records(bus, subjects.CASE_RECORDS, Case).put(subjects.key(deployment, alert), record)
+        await bus.publish(changed("intervention", alert=alert, deployment=deployment, subject=f"nominal {alert}"), "")
+
+
+async def ids_in(bus, stream, kind=Alert):
+    return [codec.decode(kind, stored.data).id async for stored in bus.stored(stream)]
+
+
+async def count_in(bus, stream):
+    return len([stored async for stored in bus.stored(stream)])
+
+
+async def audited(bus):
+    """The entries of the audit: what happened, and the details."""
+    found = []
+    async for stored in bus.stored(subjects.AUDIT):
+        entry = codec.decode(AuditEntry, codec.decode(Sealed, stored.data).body)
+        found.append((entry.event, entry.details))
+    return found
+
+
+def on_disk(nats_server, *texts):
+    """Those of the texts that the files of the killed server hold."""
+    nats_server.kill()
+    files = [path.read_bytes() for path in nats_server.store.rglob("*") if path.is_file()]
+    assert files
+    return [text for text in texts if any(text in data for data in files)]
+
+
+@pytest.fixture
+async def erasure(bus, log, clock):
+    async with Chain.open(bus, Signer.generate("govern"), log, clock) as ledger:
+        yield Erasure(bus, ledger, clock)
+
+
+# -- alerts
+
+
+async def test_alerts_that_are_old_enough_go_with_all_that_is_theirs_and_the_others_stay(bus, erasure, clock):
+    await raise_alert(bus, "old", NOW - 100)
+    await raise_alert(bus, "new", NOW)
+    await raise_alert(bus, "old-seed", NOW - 50, seed=True)
+    await raise_alert(bus, "elsewhere", NOW - 100, deployment="station-south")
+    proof = await erasure.alerts(NORTH, NOW)
+    assert proof == {"alerts": 2, "alerts_sha256": proof_of(["old", "old-seed"]), "interventions": 2}
+    assert await ids_in(bus, subjects.ALERTS) == ["new", "elsewhere"]
+    assert await ids_in(bus, subjects.SEEDS) == []
+    assert await count_in(bus, subjects.INTERVENTIONS) == 2
+    assert sorted(await bus.portraits.all(subjects.ALERT_PORTRAITS)) == ["alert.elsewhere", "alert.new"]
+    cases = await Records(bus, subjects.CASE_RECORDS, Case).all(NORTH)
+    assert {case.alert: case.deleted_at for case in cases.values()} == {
+        "old": clock.now,
+        "new": 0.0,
+        "old-seed": clock.now,
+    }
+
+
+async def test_nothing_of_a_deleted_alert_is_in_the_files_of_the_server(bus, nats_server, erasure):
+    for number in range(12):
+        await raise_alert(bus, f"a{number}")
+    await raise_alert(bus, "kept", NOW + 1)
+    await erasure.alerts(NORTH, NOW + 1)
+    gone = [pixels(f"a{number}")[:64] for number in range(12)] + [b"nominal a%d" % number for number in range(12)]
+    assert on_disk(nats_server, *gone, pixels("kept")[:64]) == [pixels("kept")[:64]]
+
+
+async def test_the_proof_of_a_deletion_is_in_the_audit_once(bus, erasure):
+    await raise_alert(bus, "a1")
+    await raise_alert(bus, "a2")
+    await erasure.alerts(NORTH, EVER)
+    again = await erasure.alerts(NORTH, EVER)
+    assert again["alerts"] == 0
+    ((event, details),) = await audited(bus)
+    assert event == "retention.alerts_deleted"
+    assert (details["alerts"], details["alerts_sha256"]) == (2, proof_of(["a1", "a2"]))
+
+
+async def test_an_alert_that_nobody_has_taken_up_is_deleted_and_proved(bus, erasure):
+    await raise_alert(bus, "a1", case=False)
+    assert (await erasure.oldest_alert(NORTH)).id == "a1"
+    assert (await erasure.alerts(NORTH, EVER))["alerts_sha256"] == proof_of(["a1"])
+    assert await erasure.oldest_alert(NORTH) is None
+    assert len(await audited(bus)) == 1
+
+
+async def test_what_is_no_alert_but_lies_among_them_goes_too(bus, nats_server, erasure):
+    await bus.client.publish(f"{subjects.alerts_of(NORTH)[:-1]}gate-1", b"garbage with a face in it")
+    await bus.client.flush()
+    await erasure.alerts(NORTH, NOW)
+    assert on_disk(nats_server, b"garbage with a face in it") == []
+
+
+@pytest.mark.parametrize("step", ["portraits.drop", "erase", "replace", "append"])
+async def test_a_deletion_that_is_cut_short_is_completed_and_proved_when_it_is_done_again(
+    bus, nats_server, erasure, monkeypatch, step
+):
+    for number in range(4):
+        await raise_alert(bus, f"a{number}")
+    done = 0
+
+    def dies_after_two(working):
+        async def dying(*args):
+            nonlocal done
+            done += 1
+            if done > (0 if step == "append" else 2):
+                raise TransientError("away")
+            return await working(*args)
+
+        return dying
+
+    where = {
+        "portraits.drop": (bus.portraits, "drop"),
+        "erase": (bus, "erase"),
+        "replace": (erasure._cases, "replace"),
+        "append": (erasure._ledger, "append"),
+    }[step]
+    with monkeypatch.context() as patch:
+        patch.setattr(*where, dies_after_two(getattr(*where)))
+        with pytest.raises(TransientError):
+            await erasure.alerts(NORTH, EVER)
+    await erasure.alerts(NORTH, EVER)
+    assert proof_of(f"a{number}" for number in range(4)) in [
+        details["alerts_sha256"] for _, details in await audited(bus)
+    ]
+    cases = await Records(bus, subjects.CASE_RECORDS, Case).all(NORTH)
+    assert all(case.deleted_at for case in cases.values())
+    assert on_disk(nats_server, *(pixels(f"a{number}")[:64] for number in range(4)), b"nominal a") == []
+
+
+async def test_a_deletion_survives_a_server_that_was_killed_and_started_again(bus, nats_server, erasure):
+    await raise_alert(bus, "a1")
+    back = bus.reconnected
+    nats_server.restart()
+    await soon(back.wait())
+    await erasure.alerts(NORTH, EVER)
+    assert on_disk(nats_server, pixels("a1")[:64], b"nominal a1") == []
+
+
+# -- everything
+
+
+async def leave_traces(bus):
+    """What a deployment leaves in buckets."""
+    await raise_alert(bus, "a1")
+    gate = subjects.key(NORTH, "gate-1", "x")
+    await Records(bus, subjects.TRACKS, TrackState).put(gate, EXAMPLES["track_state"])
+    await Records(bus, subjects.STATUS, CameraStatus).put(subjects.key(NORTH, "gate-1"), changed("camera_status"))
+    for key in (gate, subjects.key("seed", NORTH, "gate-1", "x"), subjects.key("south", "gate-1", "x")):
+        await Records(bus, subjects.COOLDOWNS, RecentAlerts).put(key, EXAMPLES["recent_alerts"])
+    await Records(bus, subjects.PASSAGES, Passage).put(gate, EXAMPLES["passage"])
+    await Records(bus, subjects.FACES, FaceCount).put(gate, EXAMPLES["face_count"])
+    await Records(bus, subjects.SEARCHES, SearchCount).put(gate, EXAMPLES["search_count"])
+
+
+async def left_in(bus, *buckets):
+    return {bucket.name: len(await Records(bus, bucket, Case).keys()) for bucket in buckets}
+
+
+REPORTED = (subjects.CASE_RECORDS, subjects.PASSAGES, subjects.FACES, subjects.SEARCHES)
+
+
+async def test_a_purge_keeps_what_reports_are_made_of_and_nothing_else(bus, erasure):
+    await leave_traces(bus)
+    proof = await erasure.everything(NORTH, keep_cases=True)
+    assert await left_in(bus, *REPORTED) == {"cases": 1, "passages": 1, "faces": 1, "searches": 1}
+    assert await left_in(bus, subjects.TRACKS, subjects.STATUS, subjects.COOLDOWNS) == {
+        "tracks": 0,
+        "status": 0,
+        "cooldowns": 1,  # of another deployment
+    }
+    assert (proof["alerts"], proof["cases_kept"], proof["cooldowns"]) == (1, 1, 2)
+    assert proof == {**proof, "alerts_sha256": proof_of(["a1"])}
+    assert await ids_in(bus, subjects.ALERTS) == []
+
+
+async def test_the_proof_of_a_purge_is_the_same_when_it_is_done_again(bus, erasure):
+    await leave_traces(bus)
+    first = await erasure.everything(NORTH, keep_cases=True)
+    again = await erasure.everything(NORTH, keep_cases=True)
+    assert [again[key] for key in ("alerts", "alerts_sha256")] == [first[key] for key in ("alerts", "alerts_sha256")]
+
+
+async def test_where_nothing_may_be_kept_the_results_go_too_and_are_proved(bus, nats_server, erasure):
+    await leave_traces(bus)
+    proof = await erasure.everything(NORTH, keep_cases=False)
+    assert await left_in(bus, *REPORTED) == {"cases": 0, "passages": 0, "faces": 0, "searches": 0}
+    assert [event for event, _ in await audited(bus)] == ["retention.alerts_deleted", "retention.results_deleted"]
+    assert (proof["cases"], proof["passages"], proof["faces"], proof["searches"]) == (1, 1, 1, 1)
+    assert (await erasure.everything(NORTH, keep_cases=False))["cases"] == 0
+    assert on_disk(nats_server, pixels("a1")[:64], b"same scar", b"nominal a1") == []
+
+
+# -- strays
+
+
+async def test_a_portrait_without_an_alert_is_deleted_when_it_is_old_enough(bus, nats_server, erasure):
+    await raise_alert(bus, "a1")
+    await bus.portraits.put(subjects.alert_portrait("stray"), pixels("stray"))
+    assert await erasure.strays(put_before=0) == 0
+    assert await erasure.strays(put_before=EVER) == 1
+    assert list(await bus.portraits.all(subjects.ALERT_PORTRAITS)) == ["alert.a1"]
+    assert on_disk(nats_server, pixels("stray")[:64]) == []
