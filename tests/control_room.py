@@ -14,9 +14,10 @@ from proto.messages import Alert
 from proto.requests import CaseReply, CaseRequest, ListRequest
 from proto.sealed import Sealed
 from services.govern.cases import Cases
+from services.govern.ledger import Chain
 from services.govern.office import Office
 from services.govern.settings import GovernSettings
-from tests.casework import Book, Ledger, profile
+from tests.casework import Book, profile
 from tests.examples import changed
 from tests.waiting import until
 
@@ -69,9 +70,10 @@ async def casework(bus, crew, clock, log, confirmations=2):
         async def mirror(bucket, kind):
             return await stack.enter_async_context(Mirror.open(bus, bucket, kind))
 
+        audit = await stack.enter_async_context(Chain.open(bus, crew.govern, log, clock))
         office = Office(
             bus=bus, log=log, settings=GovernSettings(), roster=crew.roster(clock), signer=crew.govern,
-            ledger=Ledger(), profiles={"uk-police": profile(confirmations=confirmations)}, calibrations={},
+            ledger=audit, profiles={"uk-police": profile(confirmations=confirmations)}, calibrations={},
             deployments=Records(bus, subjects.DEPLOYMENTS, DeploymentRecord),
             warrants=Records(bus, subjects.WARRANTS, Sealed), cases=Records(bus, subjects.CASE_RECORDS, Case),
             all_deployments=await mirror(subjects.DEPLOYMENTS, DeploymentRecord),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from libs.bus import Conflict
 from libs.errors import TransientError
+from proto import subjects
 from proto.governance import Case, Decision, Deed, Details, Event
 from proto.messages import Message
 from proto.requests import Adjudication, AuditRequest, Intervention
@@ -59,8 +60,14 @@ def tellings(case: Case) -> Iterator[Telling]:
 
 
 def untold(case: Case) -> list[Telling]:
-    """What has happened to a case and is not told yet."""
-    return [telling for telling in tellings(case) if telling.audit.id not in case.told]
+    """What has happened to a case and is not told yet; of an alert that is deleted no intervention is suggested."""
+    missing = [telling for telling in tellings(case) if telling.audit.id not in case.told]
+    return [telling for telling in missing if not (case.deleted_at and isinstance(telling.message, Intervention))]
+
+
+def plain(subject: str) -> str:
+    """A subject's number as the audit can hold it: itself, or a hash where it is not all printable."""
+    return subject if subject.isprintable() else subjects.token(subject)
 
 
 class Teller:
@@ -107,7 +114,7 @@ class Teller:
 def _raised(case: Case) -> Telling:
     details: Details = {
         "camera": case.camera,
-        "subject": case.subject,
+        "subject": plain(case.subject),
         "score": case.score,
         "threshold": case.threshold,
         "searched": case.searched,

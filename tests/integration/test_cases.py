@@ -50,7 +50,9 @@ async def test_nothing_on_the_wire_suggests_an_intervention_before_enough_people
         (intervention,) = await soon(
             kept(bus, subjects.INTERVENTIONS, subjects.interventions_of(NORTH), Intervention, 1)
         )
+        last = await bus.jetstream.stream_info("AUDIT")
     assert (intervention.response, intervention.confirmed_by) == ("red", ("d-green", "e-white"))
+    assert last.state.messages == 5  # raised, decided, escalated, decided, intervention
 
 
 async def test_two_officers_who_confirm_at_the_same_moment_both_count_and_one_intervention_leaves(
