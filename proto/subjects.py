@@ -75,6 +75,7 @@ class Bucket:
 
 CAMERAS = Bucket("cameras", "file")
 DEPLOYMENTS = Bucket("deployments", "file")
+"""`DeploymentRecord`s, sealed by `govern`: who else can write the bucket cannot make one."""
 WARRANTS = Bucket("warrants", "file")
 WATCHLISTS = Bucket("watchlists", "file")
 ENTRIES = Bucket("entries", "file", erasable=True)

@@ -120,6 +120,12 @@ class DeploymentWork:
         self.desk = Deployments(self.office, self.reconciler)
         return self.reconciler
 
+    async def start_again(self):
+        """What a program does that has just started."""
+        self.restarted()
+        await self.reconciler.end_restarted()
+        await self.reconciler.reconcile_all()
+
     # -- what there is
 
     def a_list(self, name, seed=False, **fields):

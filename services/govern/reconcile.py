@@ -68,13 +68,12 @@ class Reconciler:
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """An act and the look at all deployments do not get into each other's way."""
 
-    async def start(self) -> None:
-        """Ends what does not outlive a restart of this program, and brings everything in line."""
+    async def end_restarted(self) -> None:
+        """Ends what does not outlive a restart of this program. To be called once, before anything can be armed."""
         for record in self._office.all_deployments.all().values():
             profile = self._office.profiles.get(record.draft.profile)
             if record.state in ("armed", "suspended") and profile is not None and profile.ends_with_restart:
                 await self._try(record.id, restarted=True)
-        await self.reconcile_all()
 
     async def reconcile_all(self) -> None:
         """Brings every deployment in line; one that cannot be now is logged, and holds up no other."""

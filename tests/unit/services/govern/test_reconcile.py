@@ -88,7 +88,7 @@ async def test_after_days_of_downtime_periods_count_from_the_end_time(work):
     await work.to("armed")
     end = work.record.draft.ends_at
     work.clock.now = end + 40 * 24 * HOUR_S
-    await work.restarted().start()
+    await work.start_again()
     assert work.record.ended_at == end
     assert work.record.state == "purged"
     assert work.audit[-3:] == ["ended", "purge_ordered", "purged"]
@@ -135,10 +135,10 @@ async def test_a_profile_that_purges_nothing_by_itself(work):
 
 async def test_an_evaluation_ends_with_a_restart_and_others_do_not(work):
     await work.to("armed")
-    await work.restarted().start()
+    await work.start_again()
     assert work.record.state == "armed"
     work.profiles["uk-police"] = load_profiles()["uk-police"].model_copy(update={"ends_with_restart": True})
-    await work.restarted().start()
+    await work.start_again()
     assert (work.record.state, work.warrant.state) == ("ended", "ended")
     assert "started anew" in work.record.deeds[-1].reason
 
@@ -267,7 +267,7 @@ async def test_a_death_between_the_record_and_the_audit_of_an_arming_is_made_up_
         await work.do("arm")
     assert work.warrant is None
     work.ledger.fails_at = None
-    await work.restarted().start()
+    await work.start_again()
     assert (work.warrant.state, work.audit[-1]) == ("armed", "armed")
 
 
@@ -277,7 +277,7 @@ async def test_a_death_before_the_warrant_of_an_arming_is_made_up_for(work):
     with dying():
         await work.do("arm")
     work.warrants.fails_at = None
-    await work.restarted().start()
+    await work.start_again()
     assert work.warrant.state == "armed"
     assert work.audit.count("armed") == 1
 
@@ -290,7 +290,7 @@ async def test_a_death_before_the_warrant_of_an_end_is_made_up_for_first_of_all(
     assert work.warrant.state == "armed"
     work.warrants.fails_at = None
     work.happened.clear()
-    await work.restarted().start()
+    await work.start_again()
     assert work.happened[0] == "warrant ended"
     assert work.audit[-1] == "ended"
 
@@ -301,7 +301,7 @@ async def test_a_death_while_lists_are_destroyed_is_made_up_for(work):
     with dying():
         await work.do("end")
     work.lists.error = None
-    await work.restarted().start()
+    await work.start_again()
     assert {watch_list.state for watch_list in work.all_lists.known.values()} == {"destroyed"}
 
 
@@ -312,7 +312,7 @@ async def test_a_death_in_the_middle_of_a_purge_is_made_up_for(work):
         await work.do("purge")
     assert (work.record.state, work.record.deleting) == ("ended", True)
     work.erasure.error = None
-    await work.restarted().start()
+    await work.start_again()
     assert (work.record.state, work.record.deleting) == ("purged", False)
     assert work.audit[-2:] == ["purge_ordered", "purged"]
 
@@ -323,7 +323,7 @@ async def test_a_death_after_the_deletion_and_before_it_is_written_down_deletes_
     with dying():
         await work.do("purge")
     work.deployments.fails_at = None
-    await work.restarted().start()
+    await work.start_again()
     assert work.record.state == "purged"
     assert work.erasure.asked == [(NAME, True)] * 2
 
@@ -334,7 +334,7 @@ async def test_looking_again_changes_nothing(work, state):
     assert await look(work) == []
     entries = list(work.ledger.entries)
     work.happened.clear()
-    await work.restarted().start()
+    await work.start_again()
     assert without(work.happened, "audit") == []
     assert list(work.ledger.entries) == entries
 
