@@ -1,10 +1,13 @@
 """A third party reads alerts and decides about them with nats, msgpack and a signature, and nothing of ours."""
 
 import asyncio
+import itertools
 import json
+import re
 import sys
 import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from proto import subjects
 from proto.sealed import signed_bytes
@@ -43,23 +46,18 @@ asyncio.run(main(sys.argv[1]))
 """Isolated (-I): without our directory, our environment, or anything of ours loaded."""
 
 
-SIGN = """
-def sign(officer, key, kind, request):
-    act = msgpack.packb({
-        "officer": officer, "at": time.time(), "nonce": secrets.token_bytes(16), "origin": "control-room-2",
-        "holds": kind, "request": msgpack.packb(request),
-    })
-    signature = key.sign(b"watchline seal 1\\0act\\0" + officer.encode() + b"\\0" + act).signature
-    return msgpack.packb({"holds": "act", "signer": officer, "body": act, "signature": signature})
-"""
-"""All that it takes to act as an officer from other software."""
+README = (Path(__file__).parents[2] / "README.md").read_text()
+EXAMPLES_SHOWN = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+READ = next(shown for shown in EXAMPLES_SHOWN if "alert[" in shown and "subscribe" in shown)
+DECIDE = next(shown for shown in EXAMPLES_SHOWN if "def sign(" in shown)
+"""What the README shows of other software: how alerts are read, and how they are decided."""
 OPERATOR = (
     """
 import asyncio, json, pathlib, secrets, sys, time
 import msgpack, nats
 from nacl.signing import SigningKey
 """
-    + SIGN
+    + DECIDE
     + """
 async def main(url, officer, key_file):
     key = SigningKey(bytes.fromhex(pathlib.Path(key_file).read_text()))
@@ -70,16 +68,14 @@ async def main(url, officer, key_file):
     await client.flush()
     print("listening", flush=True)
     alert = msgpack.unpackb((await alerts.next_msg(timeout=20)).data)
-    request = {"deployment": alert["deployment"], "alert": alert["id"], "verdict": "confirmed", "reason": "same scar"}
     said = []
-    for attempt in (request, {**request, "alert": "another"}, {**request, "reason": " "}):
-        act = sign(officer, key, "adjudicate_request", attempt)
-        while True:  # until the alert is in the hands of people, which takes a moment
-            answer = await client.request("watchline.v1.cases.adjudicate", act, timeout=20)
+    for changes, reason in (({}, "same scar"), ({"id": "another"}, "same scar"), ({}, " ")):
+        code = "404"
+        while code == "404":  # until the alert is in the hands of people, which takes a moment
+            answer = await confirm(client, officer, key, {**alert, **changes}, reason)
             code = (answer.headers or {}).get("Nats-Service-Error-Code", "")
-            if code != "404" or attempt["alert"] == "another":
+            if changes:
                 break
-            act = sign(officer, key, "adjudicate_request", attempt)
         said.append(code or msgpack.unpackb(answer.data)["case"]["status"])
     print(json.dumps({
         "said": said,
@@ -164,7 +160,30 @@ async def test_an_officer_decides_from_other_software_by_signing_an_act(bus, nat
 
 def test_what_other_software_signs_is_what_we_check():
     assert signed_bytes("act", "d-green", b"body") == b"watchline seal 1\0act\0d-green\0body"
-    assert len(SIGN.strip().splitlines()) <= 8
-    assert f'"{subjects.CASES}.adjudicate"' in OPERATOR
+    assert f'"{subjects.CASES}.adjudicate"' in DECIDE
+    assert len(DECIDE.strip().splitlines()) <= 12
+
+
+async def test_the_readme_shows_how_alerts_are_read(bus, nats_server, tmp_path):
+    """Its example as it stands there, but for the address."""
+    script = READ.replace("nats://127.0.0.1:4222", nats_server.url)
+    reader = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-u", "-c", script), stdout=asyncio.subprocess.PIPE, cwd=tmp_path
+    )
+    reading = asyncio.create_task(reader.stdout.readline())
+    try:
+        async with asyncio.timeout(SOON_S):
+            for number in itertools.count():  # it does not say when it listens
+                await bus.publish(changed("alert", id=f"alert-{number}"), "")
+                if (await asyncio.wait({reading}, timeout=0.05))[0]:
+                    break
+        assert await reading == b"gate-1 S-0001 0.5625 over 0.5\n"
+    finally:
+        reader.kill()
+        await reader.wait()
+        await reading
+
+
+def test_the_operator_listens_where_we_tell():
     for subject in (subjects.adjudications_of("station-north"), subjects.interventions_of("station-north")):
         assert f'"{subject}"' in OPERATOR
