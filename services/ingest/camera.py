@@ -13,7 +13,7 @@ from libs.log import describe_bug
 from libs.waiting import end
 from proto.governance import FaceCount, Warrant
 from proto.records import CameraRecord, CameraStatus
-from services.ingest.reader import Reader, ReaderOptions
+from services.ingest.reader import HaltedError, Reader, ReaderOptions
 from services.ingest.reading import Reading, Tally, Tools
 from services.ingest.source import Source, SourceError
 from services.ingest.sources import SourceOptions, is_live_by_scheme, open_source
@@ -59,8 +59,8 @@ class CameraActor:
     def armed(self) -> Warrant:
         """The warrant as it stands, which covers this camera now.
 
-        The first lock: asked before the source is opened and for every frame, by this machine's own clock, whatever
-        else is down.
+        The first lock: asked before the source is opened, before each frame is decoded (`_is_armed`), and before
+        anything of a frame is sent; by this machine's own clock, whatever else is down.
 
         Raises:
             Disarmed: it does not.
@@ -69,6 +69,10 @@ class CameraActor:
         if not warrant.covers(self._record.camera, self._tools.clock()):
             raise Disarmed
         return warrant
+
+    def _is_armed(self) -> bool:
+        """The same as a question; asked on the reader's thread."""
+        return self._warrant.covers(self._record.camera, self._tools.clock())
 
     def disarm(self, reason: str = NOT_ARMED) -> None:
         """Tells that the camera ended before its source did; to be called before its task is cancelled."""
@@ -114,8 +118,8 @@ class CameraActor:
             await end(reporter, reading)  # at once: a source may be slow to end, and it is another's to tell of by then
             self._tell_faces()
         error = reading.exception()
-        if isinstance(error, Disarmed):
-            raise error
+        if isinstance(error, (Disarmed, HaltedError)):
+            raise Disarmed
         if error is not None and not isinstance(error, SourceError):
             self._tools.log.error("camera.bug", camera=self._record.camera, **describe_bug(error))
         return error
@@ -133,7 +137,9 @@ class CameraActor:
         return promising and (self._record.retries is None or failures <= self._record.retries)
 
     async def _read_once(self) -> None:
-        options = ReaderOptions(realtime=self._record.realtime, epoch_s=self.armed().starts_at)
+        options = ReaderOptions(
+            realtime=self._record.realtime, epoch_s=self.armed().starts_at, may_go_on=self._is_armed
+        )
         async with Reader(self._open, options) as reader:
             self.live, self._opened = reader.source.live, True
             if not self.live:

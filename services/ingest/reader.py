@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -19,6 +19,10 @@ from services.ingest.source import Source, SourceError
 CLOSE_S = 2.0
 """How long `close` waits for the thread. A read from a silent network ends at its own time-out; the thread is a
 daemon and lets go of everything then, so that a stop is never held up by a dead camera."""
+
+
+class HaltedError(Exception):
+    """The reader was told to read no further."""
 
 
 class Policy(Enum):
@@ -67,12 +71,15 @@ class ReaderOptions:
         prefetch: frames decoded ahead under LOSSLESS; two keep the decoder busy while one is handled.
         epoch_s: unix seconds of source time 0, for `captured_at` of what is neither live nor in real time; without
             it, the wall clock tells. Cameras give the start of their deployment, so that every pass is the same.
+        may_go_on: asked on the reader's thread before and after each frame is decoded; at the first no, none is decoded
+            any more, and none handed over.
     """
 
     policy: Policy | None = None
     realtime: bool = False
     prefetch: int = 2
     epoch_s: float | None = None
+    may_go_on: Callable[[], bool] = lambda: True
 
 
 class Reader:
@@ -134,7 +141,9 @@ class Reader:
     async def next(self) -> Frame | None:
         """The next frame; None after the last. Frames that were read come before the error that ended them.
 
-        Raises: SourceError where the source broke; `transient` where opening it again may help.
+        Raises:
+            SourceError: the source broke; `transient` where opening it again may help.
+            HaltedError: it may not be read any further.
         """
         while True:
             with self._room:
@@ -168,7 +177,7 @@ class Reader:
         try:
             with self._opening() as source:
                 self._read(source)
-        except SourceError as error:
+        except (SourceError, HaltedError) as error:
             self._failure = error
         finally:
             self._failure = self._failure or sys.exc_info()[1]  # a bug: the consumer has to see it too
@@ -182,7 +191,8 @@ class Reader:
         self._tell(self._news)
         epoch_s, start_s = None if source.live else self._options.epoch_s, None
         paced = self._options.realtime and not source.live  # what is live comes at its own pace, by its own clock
-        for frame in source:
+        frames = iter(source)
+        while (frame := self._decoded(frames)) is not None:
             if paced:
                 if start_s is None:
                     start_s = self._clock.monotonic() - frame.source_time_s
@@ -193,6 +203,21 @@ class Reader:
             if epoch_s is not None:
                 frame.captured_at = epoch_s + frame.source_time_s
             self._offer(frame)
+
+    def _decoded(self, frames: Iterator[Frame]) -> Frame | None:
+        """The next frame of the source, decoded now; `None` after its last.
+
+        One that a camera sent only after the end, when it was waited for already, goes nowhere.
+
+        Raises:
+            HaltedError: no frame may be decoded any more.
+        """
+        if not self._options.may_go_on():
+            raise HaltedError
+        frame = next(frames, None)
+        if frame is not None and not self._options.may_go_on():
+            raise HaltedError
+        return frame
 
     def _wait_until(self, due_s: float) -> None:
         early_s = due_s - self._clock.monotonic()

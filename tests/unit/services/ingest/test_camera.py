@@ -26,6 +26,7 @@ from services.ingest.frame import Frame
 from services.ingest.reading import Tools
 from services.ingest.settings import IngestSettings
 from services.ingest.source import SourceError
+from tests.waiting import soon
 
 FRAMES = 50
 FPS = 25
@@ -529,6 +530,7 @@ async def test_what_starts_over_counts_its_faces_anew_and_what_goes_on_goes_on_c
     assert [sum(count.minutes.values()) for count in by_reading.values()] == [1, 1]
 
     counts.clear()
+    tools.bus.answered = threading.Semaphore(0)
     sources += [FakeSource(tools.bus, live=True, error=broken), FakeSource(tools.bus, live=True)]
     await CameraActor(record("rtsp://camera"), warrant(), tools).run()
     assert len({count.reading for count in counts}) == 1
@@ -593,3 +595,54 @@ async def test_where_recordings_alone_may_be_read_what_turns_out_to_be_live_is_c
     assert [status.state for status in statuses] == ["failed"]  # and it is not tried again
     assert closed == [True]
     assert len(sources) == 1
+
+
+# -- the last frame
+
+
+class Silent(FakeBus):
+    """Nobody answers an ask, ever."""
+
+    async def ask(self, subject, message, expected, timeout_s=None):
+        self.asked.append(message.frame)
+        await asyncio.Event().wait()
+
+
+async def test_no_frame_is_decoded_after_the_end_though_nobody_answers_for_those_before(tools, statuses, sources):
+    clock = [1000.0]
+    decoded = []
+
+    class Endless(FakeSource):
+        def __iter__(self):
+            for index in range(10_000):
+                decoded.append(clock[0])
+                clock[0] += 1.0
+                yield Frame.from_rgb(TEXTURE, index, index / FPS, captured_at=5000.0)
+
+    tools = replace(tools, bus=Silent(), clock=lambda: clock[0])
+    source = Endless(tools.bus, live=True)
+    closed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    source.__class__ = type("Closing", (Endless,), {"__exit__": lambda *_: loop.call_soon_threadsafe(closed.set)})
+    sources.append(source)
+    running = asyncio.create_task(CameraActor(record("rtsp://camera"), warrant(ends_at=1020.0), tools).run())
+    await soon(closed.wait())
+    await end(running)
+
+    assert decoded == [1000.0 + second for second in range(20)]
+
+
+async def test_a_frame_that_came_after_the_end_is_handed_to_nobody(tools, sources):
+    clock = [1000.0]
+
+    class Late(FakeSource):
+        def __iter__(self):
+            for index in range(3):
+                clock[0] = 1010.0 * (index + 1)  # while it was waited for
+                yield Frame.from_rgb(TEXTURE, index, index / FPS, captured_at=5000.0)
+
+    tools = replace(tools, clock=lambda: clock[0])
+    sources.append(Late(tools.bus))
+    await CameraActor(record("fake"), warrant(ends_at=1020.0), tools).run()
+
+    assert set(tools.bus.asked) <= {0}
