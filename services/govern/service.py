@@ -17,7 +17,7 @@ from libs.officers import ForbiddenError, Roster, sign
 from libs.seals import Signer
 from libs.service import Host
 from libs.settings import TrustSettings, load
-from libs.waiting import end
+from libs.waiting import end, unless
 from proto import subjects
 from proto.codec import DecodeError
 from proto.governance import (
@@ -121,16 +121,16 @@ class Rounds:
     log: Log
     every_s: float
 
-    async def run(self) -> None:
-        """Looks until it is cancelled. What cannot be done now is logged, and done at a later look."""
-        while True:
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Looks until `stopping` is set. What cannot be done now is logged, and done at a later look."""
+        while not stopping.is_set():
             await self.reconciler.reconcile_all()
             for part in (self.cases.escalate_due, self.sweeper.sweep):
                 try:
                     await part()
                 except (TransientError, PermanentError) as error:
                     self.log.warning("round.waits", part=part.__name__, reason=error.reason)
-            await asyncio.sleep(self.every_s)
+            await unless(stopping, asyncio.sleep(self.every_s))
 
 
 @asynccontextmanager
@@ -156,12 +156,22 @@ async def govern(host: Host) -> AsyncIterator[None]:
             ),
             host.actor(Stage("govern_alerts", subjects.ALERTS, Alert, cases.take_alert)),
             host.actor(Stage("govern_seeds", subjects.SEEDS, Alert, cases.take_alert)),
+            _going(host, rounds),
         ):
-            looking = host.tasks.create_task(rounds.run(), name="rounds")
-            try:
-                yield
-            finally:
-                await end(looking)
+            yield
+
+
+@asynccontextmanager
+async def _going(host: Host, rounds: Rounds) -> AsyncIterator[None]:
+    """Makes the rounds while the block runs; one that is under way then may take the grace time to finish."""
+    stopping = asyncio.Event()
+    looking = host.tasks.create_task(rounds.run(stopping), name="rounds")
+    try:
+        yield
+    finally:
+        stopping.set()
+        await asyncio.wait({looking}, timeout=host.settings.grace_s)
+        await end(looking)
 
 
 def _signer() -> Signer:
