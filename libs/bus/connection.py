@@ -225,13 +225,13 @@ class Bus:
         with as_transient(f"{stream.name} could not be erased from"):
             return await overwrite_one(self._js, stream.name, stored.sequence)
 
-    async def follow(self, stream: subjects.Stream, subject: str, kind: type[R]) -> AsyncIterator[R]:
-        """Every message of a stream on `subject` (which may hold wildcards), from the first on, then each new one.
+    async def follow(self, stream: subjects.Stream, subject: str, kind: type[R], first: int = 1) -> AsyncIterator[R]:
+        """Every message of a stream on `subject` (wildcards too), from sequence `first` on, then each new one.
 
         Goes on over reconnections, and from the first on again where the stream was made anew. What is no such
         message is passed over.
         """
-        start = 1
+        start = max(first, 1)
         while True:
             back, arrived = self._back, asyncio.Queue[Msg](PENDING_NEWS)
             try:
