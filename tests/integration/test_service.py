@@ -11,12 +11,17 @@ import urllib.error
 import urllib.request
 from contextlib import asynccontextmanager
 
+from libs.seals import Signer
 from proto import codec
-from tests.examples import EXAMPLES, changed
+from tests.examples import changed
 from tests.waiting import SOON_S, soon, until
 
-DEPLOYMENT = codec.encode(EXAMPLES["deployment_record"])
-QUIET = {name: value for name, value in os.environ.items() if not name.startswith("WATCHLINE_")}
+GOVERN = Signer.generate("govern")
+WARRANT = codec.encode(GOVERN.seal(changed("warrant", ends_at=4_000_000_000.0)))
+QUIET = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("WATCHLINE_")},
+    "WATCHLINE_TRUST_PUBLIC_KEY": str(GOVERN.public),
+}
 
 
 @asynccontextmanager
@@ -97,6 +102,33 @@ async def test_a_taken_health_port_is_one_line_and_exit_code_two(nats_server):
     assert "set WATCHLINE_HEALTH_PORT" in one_line(complained)
 
 
+async def test_a_service_that_is_not_told_whom_to_trust_does_not_start(nats_server):
+    code, _, complained = await last_words(WATCHLINE_NATS_URL=nats_server.url, WATCHLINE_TRUST_PUBLIC_KEY="")
+    assert code == 2
+    assert "WATCHLINE_TRUST_PUBLIC_KEY does not name the key of govern" in one_line(complained)
+
+
+async def test_nothing_is_raised_on_a_warrant_that_somebody_else_has_sealed(bus, nats_server):
+    forged = Signer.generate("govern").seal(changed("warrant", ends_at=4_000_000_000.0))
+    await (await bus.jetstream.key_value("warrants")).put("station-north", codec.encode(forged))
+    async with started(WATCHLINE_NATS_URL=nats_server.url) as service:
+        await event(service, "ready")
+        await bus.publish(changed("candidates", sample=1), "")
+        assert (await event(service, "message"))["outcome"] == "dead"
+    assert (await bus.jetstream.stream_info("ALERTS")).state.messages == 0
+
+
+async def test_a_seed_is_raised_where_no_operator_looks(bus, nats_server):
+    warrant = GOVERN.seal(changed("warrant", ends_at=4_000_000_000.0, seed_lists=("wanted",), watch_lists=("missing",)))
+    await (await bus.jetstream.key_value("warrants")).put("station-north", codec.encode(warrant))
+    async with started(WATCHLINE_NATS_URL=nats_server.url) as service:
+        await event(service, "ready")
+        await bus.publish(changed("candidates", sample=1), "")
+        assert (await event(service, "message"))["outcome"] == "done"
+    streams = [(await bus.jetstream.stream_info(name)).state.messages for name in ("ALERTS", "SEEDS")]
+    assert streams == [0, 1]
+
+
 def readiness(port):
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=SOON_S) as answer:
@@ -107,7 +139,7 @@ def readiness(port):
 
 
 async def test_a_service_becomes_ready_works_and_ends_with_zero_when_told_to(bus, nats_server):
-    await (await bus.jetstream.key_value("deployments")).put("station-north", DEPLOYMENT)
+    await (await bus.jetstream.key_value("warrants")).put("station-north", WARRANT)
     settings = {"WATCHLINE_NATS_URL": nats_server.url, "WATCHLINE_HEALTH_PORT": "0"}
     async with started(**settings) as service:
         port = (await event(service, "health"))["port"]
@@ -152,7 +184,7 @@ async def test_a_service_ends_in_time_while_nats_is_gone(nats_server):
 
 
 async def test_a_service_goes_on_when_nats_was_killed_and_started_again(bus, nats_server):
-    await (await bus.jetstream.key_value("deployments")).put("station-north", DEPLOYMENT)
+    await (await bus.jetstream.key_value("warrants")).put("station-north", WARRANT)
     async with started(WATCHLINE_NATS_URL=nats_server.url) as service:
         await event(service, "ready")
         back = bus.reconnected
@@ -170,8 +202,8 @@ GARBAGE = {
 
 
 async def test_a_service_that_is_sent_garbage_stays_alive_and_quotes_nothing(bus, nats_server):
-    await (await bus.jetstream.key_value("deployments")).put("garbage", b"\xc1 nobody-may-read-this")
-    await (await bus.jetstream.key_value("deployments")).put("station-north", DEPLOYMENT)
+    await (await bus.jetstream.key_value("warrants")).put("garbage", b"\xc1 nobody-may-read-this")
+    await (await bus.jetstream.key_value("warrants")).put("station-north", WARRANT)
     async with started(WATCHLINE_NATS_URL=nats_server.url) as service:
         await event(service, "ready")
         for subject, data in GARBAGE.items():
