@@ -81,7 +81,7 @@ def _searches(summary: Summary) -> str:
 
 
 def _over_time(summary: Summary) -> Picture | None:
-    stamps = [minute * MINUTE_S for minutes in summary.faces_by_camera.values() for minute in minutes]
+    stamps: list[float] = [minute * MINUTE_S for minutes in summary.faces_by_camera.values() for minute in minutes]
     stamps += [case.captured_at for case in summary.alerts]
     if not stamps:
         return None

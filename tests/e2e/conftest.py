@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import av
 import psutil
 import pytest
 
+APT = "apt-get install -y --no-install-recommends chromium"
 MARK = "WATCHLINE_TEST_MARK"
 RUN_S = 100.0
 """The longest a run may take on a busy machine of two cores."""
@@ -122,3 +124,26 @@ def _first_frames(path: Path, count: int) -> Iterator[av.VideoFrame]:
             if index == count:
                 return
             yield av.VideoFrame.from_ndarray(frame.reformat(640, 360, "rgb24").to_ndarray())
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None and os.environ.get("CI") == "true":
+        pytest.fail(f"no chromium: {APT}")
+    return found or pytest.skip(f"no chromium: {APT}")
+
+
+@pytest.fixture(scope="module")
+def browse(chromium, tmp_path_factory):
+    """Runs the browser on a page until it is drawn, and returns what it prints."""
+    profile = tmp_path_factory.mktemp("profile")
+
+    def run(page, scheme, *options):
+        fixed = ["--headless", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run"]
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # chromium refuses to run as root with one
+        given = [f"--user-data-dir={profile}", f"--blink-settings=preferredColorScheme={scheme}", *options]
+        command = [chromium, *fixed, *sandbox, *given, page.as_uri()]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    return run

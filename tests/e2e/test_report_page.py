@@ -1,10 +1,7 @@
 """The report in a real browser: legible in both colour schemes and on a phone, its pictures side by side."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
 from functools import cache
 from html import escape, unescape
 from pathlib import Path
@@ -18,7 +15,6 @@ from proto.quality import Quality
 from services.cli.replay import CameraCount, Outcome, Refusal
 from services.cli.report import write_report
 
-APT = "apt-get install -y --no-install-recommends chromium"
 HOSTILE = "<script>document.title='obeyed'</script>"
 PHONE_PX, DESK_PX = 390, 1200
 LIGHT, DARK = 1, 0
@@ -127,29 +123,6 @@ def report(tmp_path_factory):
         portraits={"reference": jpeg(REFERENCE_RGB), "portrait": jpeg(PORTRAIT_RGB), "gone": b""},
     )
     return write_report(outcome, tmp_path_factory.mktemp("report") / "report.html")
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None and os.environ.get("CI") == "true":
-        pytest.fail(f"no chromium: {APT}")
-    return found or pytest.skip(f"no chromium: {APT}")
-
-
-@pytest.fixture(scope="module")
-def browse(chromium, tmp_path_factory):
-    """Runs the browser on a page until it is drawn, and returns what it prints."""
-    profile = tmp_path_factory.mktemp("profile")
-
-    def run(page, scheme, *options):
-        fixed = ["--headless", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run"]
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # chromium refuses to run as root with one
-        given = [f"--user-data-dir={profile}", f"--blink-settings=preferredColorScheme={scheme}", *options]
-        command = [chromium, *fixed, *sandbox, *given, page.as_uri()]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-
-    return run
 
 
 @pytest.fixture(scope="module")
