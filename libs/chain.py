@@ -203,7 +203,11 @@ class Verifier:
             after, place = self._place_of(stranger, missing, end)
             missing.discard(place)
             if place and stranger.digest != self._previous.get(place + 1):
-                yield Break("changed", place, f"entry {place} is not as it was signed: {stranger.reason}")
+                yield Break(
+                    "changed",
+                    place,
+                    f"what is in the place of entry {place} is not what govern signed: {stranger.reason}",
+                )
             else:  # the next entry names it where it names any, so it stood there when that one was written
                 where = f"at place {stranger.place} of the stream, after entry {after},"
                 yield Break("foreign", stranger.place, f"what stands {where} is not govern's: {stranger.reason}")
