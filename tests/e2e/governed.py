@@ -33,6 +33,7 @@ from proto.requests import (
     ListReply,
     TransitionRequest,
 )
+from proto.sealed import Sealed
 from services.cli.cameras import register
 from services.cli.client import Client
 from services.cli.importing import folder_images, import_images
@@ -122,9 +123,12 @@ async def states_on_disk(data_dir: Path, scratch: Path) -> dict[str, str]:
     server = NatsServer(scratch)
     shutil.copytree(data_dir / "nats", server.store)
     server.start()
-    client = await nats.connect(server.url)
-    bucket = await client.jetstream().key_value(subjects.DEPLOYMENTS.name)
-    records = [codec.decode(DeploymentRecord, (await bucket.get(key)).value) for key in await bucket.keys()]
-    await client.close()
-    server.kill()
+    try:
+        client = await nats.connect(server.url)
+        bucket = await client.jetstream().key_value(subjects.DEPLOYMENTS.name)
+        sealed = [codec.decode(Sealed, (await bucket.get(key)).value) for key in await bucket.keys()]
+        await client.close()
+    finally:
+        server.kill()
+    records = [codec.decode(DeploymentRecord, one.body) for one in sealed]
     return {record.id: record.state for record in records}

@@ -44,7 +44,7 @@ class Machine:
         """The running command, once it has said what is armed."""
         process = self.watchline.start("up")
         self.said = []
-        while not (self.said and ("armed" in self.said[-1])):
+        while not (self.said and " is armed" in self.said[-1]):
             line = process.stderr.readline()
             assert line, self.said
             self.said.append(line)
