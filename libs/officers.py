@@ -118,6 +118,29 @@ def sign(signer: Signer, request: Message, clock: Callable[[], float] = time.tim
     return signer.seal(act)
 
 
+def read_officers(path: Path) -> dict[str, Officer]:
+    """The officers in a roster, by id.
+
+    Raises:
+        UserError: it cannot be read or holds something else.
+    """
+    try:
+        return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).officers
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"the roster of officers {path} is not TOML", str(error)) from None
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise UserError(f"the roster of officers {path}: {where}", str(problem["msg"]).lower()) from None
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    problem = f"the roster of officers {path} cannot be read ({error.strerror})"
+    return UserError(problem, "set WATCHLINE_TRUST_OFFICERS to the file")
+
+
 class Roster:
     """The officers in a file, and the acts that were seen lately."""
 
@@ -137,18 +160,11 @@ class Roster:
         """
         try:
             stat = self._path.stat()
-            if (stat.st_mtime_ns, stat.st_size) != self._read_at:
-                self._officers = _File.model_validate(tomllib.loads(self._path.read_text(encoding="utf-8"))).officers
-                self._read_at = stat.st_mtime_ns, stat.st_size
         except OSError as error:
-            problem = f"the roster of officers {self._path} cannot be read ({error.strerror})"
-            raise UserError(problem, "set WATCHLINE_TRUST_OFFICERS to the file") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"the roster of officers {self._path} is not TOML", str(error)) from None
-        except ValidationError as error:
-            problem = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in problem["loc"])
-            raise UserError(f"the roster of officers {self._path}: {where}", str(problem["msg"]).lower()) from None
+            raise _unreadable(self._path, error) from None
+        if (stat.st_mtime_ns, stat.st_size) != self._read_at:
+            self._officers = read_officers(self._path)
+            self._read_at = stat.st_mtime_ns, stat.st_size
         return self._officers
 
     def check(self, sealed: Sealed, expected: type[M], roles: Collection[Role]) -> Signed[M]:
