@@ -341,6 +341,8 @@ class Decision(Value):
     origin: Line = ""
     act: str = ""
     """SHA-256 of the sealed act, as in `Deed`."""
+    sealed: str = ""
+    """The sealed act itself, in base64: without it nothing is told of the decision."""
 
 
 class Outcome(Value):
@@ -352,6 +354,8 @@ class Outcome(Value):
     at: float
     origin: Line = ""
     act: str = ""
+    sealed: str = ""
+    """As in `Decision`."""
 
 
 class Case(Message):

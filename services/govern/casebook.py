@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from libs.bus import Conflict
-from libs.errors import MissingError, TransientError
+from libs.errors import ConflictError, MissingError, TransientError
 from proto import subjects
 from proto.governance import Case, DeploymentRecord, Response
+from services.govern.evidence import unsigned
 from services.govern.office import Office
 from services.govern.profiles import Profile
 from services.govern.telling import TRIES, Teller
@@ -54,6 +55,8 @@ class CaseBook:
         for _ in range(TRIES):
             before, revision = await self.find(deployment, alert)
             case = step(before)
+            if case.status == "confirmed" and (names := unsigned(case, self._office.roster)):
+                raise ConflictError(f"alert {alert} cannot be confirmed: no key of the roster signed for {names[0]}")
             if case == before:
                 return case
             try:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from libs.errors import ConflictError
 from libs.officers import ForbiddenError, Signed
-from proto.governance import Case, Decision, DeploymentRecord, Outcome, Passage
+from proto.governance import Case, DeploymentRecord, Passage
 from proto.messages import Alert, Message
 from proto.requests import (
     AdjudicateRequest,
@@ -28,6 +28,7 @@ from proto.sealed import Sealed
 from services.govern import verdicts
 from services.govern.casebook import CaseBook, is_closed
 from services.govern.escalation import Escalation
+from services.govern.evidence import decision_of, outcome_of
 from services.govern.intake import open_case
 from services.govern.office import Office, Store
 from services.govern.passages import Passages
@@ -60,14 +61,7 @@ class Cases:
         request = signed.request
         await self._in_force(request.deployment, signed)
         same_person, now = self._ids_of(signed), self._office.clock()
-        decision = Decision(
-            officer=signed.who,
-            verdict=request.verdict,
-            reason=request.reason,
-            at=now,
-            origin=signed.act.origin,
-            act=signed.sha256,
-        )
+        decision = decision_of(signed, sealed, now)
 
         def step(case: Case) -> Case:
             decided = verdicts.decide(case, decision, same_person, verdicts.is_gone(case, now))
@@ -80,14 +74,7 @@ class Cases:
         signed = self._by_a_person(sealed, EngagementRequest)
         request = signed.request
         await self._in_force(request.deployment, signed)
-        outcome = Outcome(
-            officer=signed.who,
-            engagement=request.engagement,
-            reason=request.reason,
-            at=self._office.clock(),
-            origin=signed.act.origin,
-            act=signed.sha256,
-        )
+        outcome = outcome_of(signed, sealed, self._office.clock())
         case = await self._book.change(request.deployment, request.alert, lambda case: verdicts.engage(case, outcome))
         return CaseReply(case=case)
 

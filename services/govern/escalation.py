@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from libs.errors import MissingError, TransientError
+from libs.errors import PermanentError, TransientError
 from proto.governance import Case
 from services.govern.casebook import CaseBook, is_closed
 from services.govern.office import Office
@@ -22,7 +22,7 @@ class Escalation:
             if _may_escalate(case) or untold(case):
                 try:
                     await self._look_at(case)
-                except (TransientError, MissingError) as error:
+                except (TransientError, PermanentError) as error:
                     self._office.log.warning("case.waits", alert=case.alert, reason=error.reason)
 
     async def _look_at(self, case: Case) -> None:

@@ -19,6 +19,7 @@ from proto.governance import Case, Decision, Deed, Details, Event
 from proto.messages import Message
 from proto.requests import Adjudication, AuditRequest, Intervention
 from proto.sealed import GOVERN
+from services.govern.evidence import unsigned
 from services.govern.office import Office
 from services.govern.verdicts import status_of
 
@@ -43,8 +44,8 @@ def tellings(case: Case) -> Iterator[Telling]:
         deed = Deed(who=GOVERN, verb="escalate", at=case.escalated_at, reason="nobody has decided in time")
         message = _adjudication(case, "escalation", status="open", at=case.escalated_at)
         yield Telling(_entry(case, "alert.escalated", deed, _since(case, case.escalated_at)), message)
-    if case.status == "confirmed" and case.response:
-        yield _intervention(case)
+    if (intervention := _intervention(case)) is not None:
+        yield intervention
     if (outcome := case.outcome) is not None:
         deed = Deed(
             who=outcome.officer,
@@ -79,6 +80,8 @@ class Teller:
     async def tell(self, key: str, case: Case, aloud: bool = True) -> Case:
         """The case, with all that has happened to it told; unless `aloud`, to the audit alone.
 
+        What the record says in the name of officers who have not signed it is not told, and no intervention with it.
+
         The audit comes first: nothing is published that it does not hold. An intervention that nobody was told of while
         its deployment was there is not suggested after it: neither the audit nor the bus hears of it.
 
@@ -86,7 +89,7 @@ class Teller:
             TransientError: the server is away; the next look goes on where this ended.
         """
         told = []
-        for telling in untold(case):
+        for telling in self._credible(case):
             if not aloud and isinstance(telling.message, Intervention):
                 continue
             await self._office.ledger.append(telling.audit)
@@ -94,6 +97,22 @@ class Teller:
                 await self._office.bus.publish(telling.message, "")
             told.append(telling.audit.id)
         return await self._note(key, case, told) if told else case
+
+    def _credible(self, case: Case) -> list[Telling]:
+        """What is untold and may be told: what officers have signed; and an intervention where nothing else is there.
+
+        Raises:
+            TransientError: the deployment or its profile is not there (yet).
+        """
+        record = self._office.all_deployments.get(subjects.key(case.deployment))
+        profile = self._office.profiles.get(record.draft.profile) if record is not None else None
+        if profile is None:
+            raise TransientError(f"the rules of deployment {case.deployment} are not there (yet)")
+        missing, names = untold(case), unsigned(case, self._office.roster)
+        if names or case.confirmations_needed < profile.confirmations:
+            self._office.log.error("case.forged", alert=case.alert, officers=names)
+            missing = [telling for telling in missing if not isinstance(telling.message, Intervention)]
+        return [telling for telling in missing if telling.audit.deed.who not in names]
 
     async def _note(self, key: str, case: Case, told: list[str]) -> Case:
         """Notes in the record what is told."""
@@ -143,16 +162,13 @@ def _decided(case: Case, decision: Decision, number: int) -> Telling:
     return Telling(_entry(case, "alert.decided", deed, details, decision.officer), message)
 
 
-def _intervention(case: Case) -> Telling:
-    """The one message that suggests an intervention.
-
-    Raises:
-        ValueError: fewer people than needed have confirmed. The status of a case alone is not believed.
-    """
+def _intervention(case: Case) -> Telling | None:
+    """The one message that suggests an intervention; `None` where not as many people as needed have confirmed."""
     confirmed = [decision for decision in case.decisions if decision.verdict == "confirmed"]
-    by, at = tuple(decision.officer for decision in confirmed), max(decision.at for decision in confirmed)
-    if len(set(by)) < case.confirmations_needed or not case.response:
-        raise ValueError("an intervention without the confirmations it needs")
+    by = tuple(dict.fromkeys(decision.officer for decision in confirmed))
+    if case.status != "confirmed" or len(by) < case.confirmations_needed or not case.response:
+        return None
+    at = max(decision.at for decision in confirmed)
     message = Intervention(
         deployment=case.deployment,
         record_version=case.record_version,

@@ -7,7 +7,8 @@ import pytest
 from libs.bus import AskError, Records
 from proto import subjects
 from proto.governance import Case
-from proto.requests import Adjudication, CaseReply, CasesReply, Intervention, ListRequest
+from proto.requests import AdjudicateRequest, Adjudication, CaseReply, CasesReply, Intervention, ListRequest
+from services.govern.evidence import decision_of
 from tests.control_room import NORTH, RED, casework, opened_room
 from tests.examples import changed
 from tests.waiting import soon, until
@@ -106,7 +107,10 @@ async def test_an_intervention_that_a_crash_prevented_leaves_at_the_next_start(r
     """All that the program that died had done is the record: the decision."""
     async with casework(bus, crew, clock, log, confirmations=1):
         await room.raise_alert()
-    decided = changed("case", told=(), outcome=None, raised_at=clock.now, captured_at=clock.now - 1)
+    act = crew.act("d-green", changed("adjudicate_request"), clock)
+    signed = crew.roster(clock).check(act, AdjudicateRequest, {"operator"})
+    decisions = (decision_of(signed, act, clock.now),)
+    decided = changed("case", told=(), outcome=None, raised_at=clock.now, decisions=decisions)
     await Records(bus, subjects.CASE_RECORDS, Case).put(subjects.key(NORTH, "a1b2c3"), decided)
     async with casework(bus, crew, clock, log, confirmations=1) as again:
         await again.escalate_due()

@@ -453,9 +453,67 @@ async def test_a_record_that_says_confirmed_and_has_not_the_decisions_suggests_n
     await two.alert()
     await two.decide("d-green")
     two.change(status="confirmed", response="red")
-    with pytest.raises(ValueError, match="without the confirmations"):
-        await two.cases.escalate_due()
+    await two.cases.escalate_due()
     assert two.wire.interventions == []
+
+
+async def test_a_record_that_asks_for_fewer_people_than_its_profile_suggests_nothing(two):
+    await two.alert()
+    await two.decide("d-green")
+    two.change(status="confirmed", response="red", confirmations_needed=1)
+    await two.cases.escalate_due()
+    assert two.wire.interventions == []
+
+
+def forged(case, clock, **fields):
+    """The case with a decision by e-white that is d-green's own but for the name."""
+    theirs = case.decisions[0].model_copy(update={"officer": "e-white", "at": clock.now, **fields})
+    return (*case.decisions, theirs)
+
+
+@pytest.mark.parametrize("fields", [{}, {"sealed": ""}, {"sealed": "no base64"}], ids=["d-green's", "none", "no seal"])
+async def test_a_confirmation_that_its_officer_did_not_sign_suggests_nothing_and_is_not_in_the_audit(
+    two, clock, fields
+):
+    await two.alert()
+    case = await two.decide("d-green")
+    two.change(decisions=forged(case, clock, **fields), status="confirmed", response="red")
+    await two.cases.escalate_due()
+    assert two.wire.interventions == []
+    assert [entry.deed.who for entry in two.ledger.entries.values() if entry.event == "alert.decided"] == ["d-green"]
+    assert [entry["officers"] for entry in two.log.entries if entry["event"] == "case.forged"] == [["e-white"]]
+
+
+@pytest.mark.parametrize("fields", [{"verdict": "rejected"}, {"reason": "another"}, {"act": "00" * 32}])
+async def test_a_decision_that_was_altered_in_the_record_is_not_told(work, fields):
+    await work.alert()
+    work.ledger.fails_at = "decided.d-green"
+    case = await work.decide("d-green")
+    work.ledger.fails_at = None
+    work.change(decisions=(case.decisions[0].model_copy(update=fields),))
+    await work.cases.escalate_due()
+    assert (work.wire.messages, work.events()) == ([], ["alert.raised"])
+
+
+async def test_a_confirmation_of_another_alert_is_none_of_this_one(two):
+    await two.alert()
+    await two.cases.take_alert(two.an_alert(id="another"))
+    other = await two.decide("e-white", alert="another")
+    mine = await two.decide("d-green")
+    two.change(decisions=(*mine.decisions, *other.decisions), status="confirmed", response="red")
+    await two.cases.escalate_due()
+    assert two.wire.interventions == []
+
+
+async def test_nobody_confirms_on_top_of_a_forged_confirmation_but_everybody_may_reject(two, clock):
+    await two.alert()
+    case = await two.decide("d-green")
+    two.change(decisions=forged(case, clock, officer="g-grey")[1:])
+    with pytest.raises(ConflictError, match="no key of the roster signed for g-grey"):
+        await two.decide("e-white")
+    assert (await two.decide("e-white", "rejected")).status == "rejected"
+    assert two.wire.interventions == []
+    assert [message.officer for message in two.wire.of("adjudication")] == ["d-green", "e-white"]
 
 
 async def test_every_decision_is_told_with_what_the_alert_is_now(two):
