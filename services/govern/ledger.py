@@ -121,13 +121,16 @@ class Chain:
         """
         check(request)
         async with self._lock:
-            for _ in range(TRIES):
-                if (there := await self._find(request.id)) is not None:
-                    return there
-                try:
-                    return await self._append(request)
-                except Conflict:
-                    await self._read_on()
+            return await self._append_once(request)
+
+    async def _append_once(self, request: AuditRequest) -> AuditEntry:
+        for _ in range(TRIES):
+            if (there := await self._find(request.id)) is not None:
+                return there
+            try:
+                return await self._append(request)
+            except Conflict:
+                await self._read_on()
         raise TransientError("other writers of the audit came first all the time")
 
     async def _append(self, request: AuditRequest) -> AuditEntry:
@@ -160,6 +163,9 @@ class Chain:
     async def _read_on(self) -> None:
         """Takes notice of what others have appended."""
         last = await self._stream.last_sequence(subjects.AUDIT)
+        if last < self._last:  # the stream was made anew under a program that runs
+            await self.read()
+            return
         async for stored in self._stream.stored(subjects.AUDIT, first=self._last + 1):
             self._note(stored.sequence, stored.data, self._opened(stored))
         self._last = max(self._last, last)
@@ -184,6 +190,7 @@ class Chain:
     async def read(self) -> None:
         """Reads the chain from its beginning, and says in it what is wrong with its tail. Raises `TransientError`."""
         began = time.monotonic()
+        self._last, self._digest, self._places = 0, chain.GENESIS, {}
         last = await self._stream.last_sequence(subjects.AUDIT)
         verifier = chain.Verifier(self._signer.public, first=max(1, last - TAIL + 1))
         async for stored in self._stream.stored(subjects.AUDIT):
@@ -203,7 +210,7 @@ class Chain:
         if newest is not None and any(found.kind in ("cut", "rewritten", "changed") for found in breaks):
             await self._heads.put(f"{HEAD}.{newest.sequence}.{newest.sha256[:16]}", self._signer.seal(newest))
         for found in breaks:
-            await self.append(_noticed(found, self._clock()))
+            await self._append_once(_noticed(found, self._clock()))
         if self._last:
             await self._publish_head()
 

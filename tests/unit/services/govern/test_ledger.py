@@ -257,6 +257,28 @@ def ids_that_open(stream):
     return [entry.id for entry in entries if entry is not None]
 
 
+async def test_a_stream_that_is_made_anew_under_a_running_writer_gets_a_new_chain_that_says_so(writer, stream, heads):
+    ledger = await writer()
+    for number in range(1, 5):
+        await ledger.append(act(number))
+    old = heads.opened()
+    stream.data.clear()
+    entry = await ledger.append(act(5))
+    assert ids(stream) == ["audit.broken.cut.1", "deployment.d5.1"]
+    assert entry.sequence == 2
+    assert (await ledger.append(act(1))).sequence == 3  # whose entry is lost
+    assert verdict(stream).whole
+    assert [found.kind for found in verdict(stream, old).breaks] == ["cut"]
+
+
+async def test_an_act_counts_as_written_only_where_its_own_entry_still_stands(writer, stream):
+    ledger = await writer()
+    await ledger.append(act(1))
+    await ledger.append(act(2))
+    stream.data[0] = codec.encode(GOVERN.seal(chain.following(act(9), 1, chain.GENESIS, NOW)))
+    assert (await ledger.append(act(1))).sequence == 3
+
+
 async def test_a_head_that_another_wrote_counts_for_nothing(writer, heads, stream, log):
     forged = AuditHead(sequence=1000, sha256="ab" * 32, at=NOW)
     await heads.put(HEAD, Signer.generate("govern").seal(forged))
