@@ -450,7 +450,7 @@ class AuditEntry(Message):
 
 
 class AuditHead(Message):
-    """The last entry of the chain, bucket `heads`: what tells a chain that was cut short from a whole one."""
+    """The last entry of the chain, sealed in bucket `heads`: what tells a chain that was cut short from a whole one."""
 
     sequence: int
     sha256: Sha256
