@@ -81,6 +81,8 @@ def headline(summary: Summary) -> str:
         return "Never armed: nobody was searched for"
     if not alerts:
         return f"{counted(faces, 'face')} seen, no alert"
+    if kinds["unconfirmed"] == alerts:
+        return f"{counted(faces, 'face')} seen, {counted(alerts, 'unconfirmed alert')}"
     parts = [f"{summary.false:,} false", f"{kinds['confirmed true']:,} confirmed true"]
     if kinds["unconfirmed"]:
         parts.append(f"{kinds['unconfirmed']:,} unconfirmed")
@@ -95,6 +97,11 @@ def share(ratio: float) -> str:
         return f"{ratio * 1e6:.2g} in a million" if ratio >= 1e-7 else f"{ratio * 1e9:.2g} in a billion"
     percent = 100 * ratio
     return f"{percent:.3g}{SPACE}%" if percent < 99.95 or ratio == 1 else f"{percent:.2f}{SPACE}%"
+
+
+def expected(number: float) -> str:
+    """A number of events to be expected: `44`, `0.3`, `fewer than 0.01`."""
+    return "fewer than 0.01" if number < 0.01 else f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def one_in(ratio: float) -> str:
@@ -168,6 +175,7 @@ def _template() -> Template:
         counted=counted,
         share=share,
         one_in=one_in,
+        expected=expected,
         date=times.date,
         clock=times.clock_time,
         moment=times.moment,

@@ -59,17 +59,15 @@ def _scores(summary: Summary) -> Picture | None:
         (f"{edge / 100:.2f} to {(edge + BIN_HUNDREDTHS) / 100:.2f}", f"{number:,}")
         for edge, number in sorted(summary.histogram.items())
     ]
-    true = summary.kinds["confirmed true"]
-    mated = (
-        f"{counted(true, 'alert')} confirmed true came from people who are on a list; their searches are among these."
-        if true
-        else "No alert was confirmed true, so as far as is known all of these are of people who are on no list."
-    )
+    true, unconfirmed = summary.kinds["confirmed true"], summary.kinds["unconfirmed"]
+    mated = [f"those behind {counted(true, 'alert')} confirmed true"] if true else []
+    mated += [f"perhaps those behind {counted(unconfirmed, 'unconfirmed alert')}"] if unconfirmed else []
+    but = f" but {' and '.join(mated)}" if mated else ""
     caption = (
-        f"{_searches(summary)} by the best score that each came to against "
-        f"{summary.list_size:,} references. Nearly all are non-mated: of people who are on no list. "
-        f"{mated} An alert rests on the mean over the searches of a track, so single searches may lie over the "
-        "threshold without one. Lists of seeds are left out."
+        f"{_searches(summary)} by the best score that each came to against {counted(summary.list_size, 'reference')}. "
+        f"As far as the decisions of people tell, all of them are non-mated (of people who are on no list){but}. An "
+        "alert rests on the mean over the searches of a track, so a single search may lie over the threshold without "
+        "one. Lists of seeds are left out."
     )
     table = Table("Searches by best score", ("best score", "searches"), rows)
     return Picture("How alike strangers were", Markup(svg), caption, bool(marks), table)  # noqa: S704  escaped there

@@ -58,22 +58,37 @@ def columns(**changes):
 def test_the_first_sentence_tells_the_false_alerts_before_the_true_ones():
     assert headline(summary()) == "8,600 faces seen, 8 alerts: 6 false, 1 confirmed true, 1 unconfirmed"
     assert headline(summary(cases=())) == "8,600 faces seen, no alert"
+    assert headline(summary(cases=(case(0), case(1)))) == "8,600 faces seen, 2 unconfirmed alerts"
     assert headline(summary(record=record(deeds=()))) == "Never armed: nobody was searched for"
 
 
 def test_every_ratio_is_given_with_its_counts_and_its_interval():
     text = words(page())
-    assert "0.0698 % 1 in 1,433" in text
-    assert "6 of 8,600 faces seen; 95 % interval 0.0256 % to 0.152 %" in text
+    assert "As known: 0.0698 % (1 in 1,433), 6 of 8,600 faces seen; 95 % interval 0.0256 % to 0.152 %" in text
     assert "6 of 8 alerts; 95 % interval 34.9 % to 96.8 %" in text
     assert "8 of 10 passages of seeds recognised; 95 % interval 44.4 % to 97.5 %" in text
 
 
 def test_each_false_alert_ratio_is_given_with_the_unconfirmed_counted_as_false_too():
     text = words(page())
+    assert "False alerts per face seen 0.0698 % to 0.0814 %" in text
+    assert "False alerts per alert 75 % to 87.5 %" in text
     assert "If the unconfirmed alert were false: 0.0814 % (1 in 1,229), 7 of 8,600 faces seen" in text
     assert "87.5 %, 7 of 8 alerts" in text
     assert "If all 8 unconfirmed alerts were false" in words(page(cases=tuple(case(n) for n in range(8))))
+
+
+def test_where_nothing_is_unconfirmed_one_value_is_given():
+    text = words(page(cases=figures().cases[:7]))
+    assert "False alerts per alert 85.7 %" in text
+    assert "counted as false" not in text.partition("Pictures")[0]
+
+
+def test_which_searches_may_have_been_of_listed_people_is_told():
+    assert "are non-mated (of people who are on no list) but those behind 1 alert confirmed true and perhaps" in words(
+        page()
+    )
+    assert "are non-mated (of people who are on no list). An" in words(page(cases=()))
 
 
 def test_what_was_projected_stands_beside_what_came():
