@@ -11,8 +11,6 @@ says in `details` what the clock said.
 from __future__ import annotations
 
 import asyncio
-import math
-import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,7 +18,7 @@ from typing import Protocol
 
 from libs import chain
 from libs.bus import Bus, Conflict, Records, Stored
-from libs.errors import PermanentError, TransientError
+from libs.errors import TransientError
 from libs.log import Log
 from libs.seals import SealError, Signer
 from proto import codec, subjects
@@ -28,6 +26,7 @@ from proto.governance import AuditEntry, AuditHead, Deed, Details
 from proto.messages import Message
 from proto.requests import AuditRequest
 from proto.sealed import GOVERN, Sealed
+from services.govern.audit_details import fit
 
 HEAD = "head"
 """The key of the newest head in bucket `heads`. A head that the chain came to contradict is kept under another."""
@@ -35,13 +34,6 @@ TAIL = 256
 """Entries at the end of the chain whose seals and links are checked at start; `watchline audit verify` checks all."""
 TRIES = 100
 """How often another writer may come first."""
-MOST_DETAILS = 32
-LONGEST_DETAIL = 512
-LONGEST_WORD = 128
-"""Characters of a detail, and of a word in it. A hash has 64, the longest subject id 128; a template of 128 numbers has
-170 in one word as bytes of base64, and 640 as numbers of two digits."""
-NEVER = frozenset({"name", "names", "template", "templates", "portrait", "portraits", "image", "images_data", "chip"})
-"""Keys that nobody has a reason to use."""
 
 
 class Stream(Protocol):
@@ -119,9 +111,9 @@ class Chain:
             PermanentError: the details hold what an audit may not.
             TransientError: the server is away or slow, or other writers came first all the time.
         """
-        check(request)
+        fitting = fit(request)
         async with self._lock:
-            return await self._append_once(request)
+            return await self._append_once(fitting)
 
     async def _append_once(self, request: AuditRequest) -> AuditEntry:
         for _ in range(TRIES):
@@ -234,31 +226,6 @@ async def open_heads(heads: Heads, signer: Signer) -> dict[str, AuditHead]:
         except SealError:
             continue
     return opened
-
-
-def check(request: AuditRequest) -> None:
-    """Does nothing where the act holds ids, counts and hashes: never a name, a picture or a template.
-
-    Raises:
-        PermanentError: it holds something else.
-    """
-    ids = {"deployment": request.deployment, "watch_list": request.watch_list, "alert": request.alert}
-    for key, value in {**ids, **request.details}.items():
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", key) or key in NEVER:
-            raise PermanentError("an audit entry has details by plain keys, never names, pictures or templates")
-        if not _is_plain(value):
-            raise PermanentError(
-                f"{key} of an audit entry is no ids, count or hash, {LONGEST_DETAIL} characters at most"
-            )
-    if len(request.details) > MOST_DETAILS:
-        raise PermanentError(f"an audit entry has at most {MOST_DETAILS} details")
-
-
-def _is_plain(value: str | float | bool) -> bool:
-    if isinstance(value, str):
-        words = [len(word) for word in value.split()]
-        return len(value) <= LONGEST_DETAIL and max(words, default=0) <= LONGEST_WORD and value.isprintable()
-    return math.isfinite(value) and abs(value) < 2**63
 
 
 def _noticed(found: chain.Break, now: float) -> AuditRequest:
