@@ -20,6 +20,7 @@ from proto import codec, subjects
 from proto.governance import Deed
 from proto.requests import AuditRequest
 from services.cli.audit import app
+from services.cli.audit_desk import Wanted, followed
 from services.govern.ledger import Chain
 from tests.waiting import eventually, soon
 
@@ -109,6 +110,21 @@ async def test_a_stream_that_was_deleted_and_made_anew_is_noticed_at_start(bus, 
         await ledger.append(act(9))
     assert [one.kind for one in (await verdict_on(bus, old)).breaks] == ["cut"]
     assert "audit.broken" in [line["event"] for line in log.entries]
+
+
+async def test_a_person_follows_the_audit_from_its_newest_entries_on(bus, nats_server, log, clock, monkeypatch):
+    monkeypatch.setenv("WATCHLINE_NATS_URL", nats_server.url)
+    async with Chain.open(bus, GOVERN, log, clock) as ledger:
+        for number in range(1, 6):
+            await ledger.append(act(number))
+        following = followed(GOVERN.public, Wanted(deployment="north"), last=2)
+        assert [(await soon(anext(following))).sequence for _ in range(2)] == [4, 5]
+        await ledger.append(act(1, id="deployment.south.1", deployment="south"))
+        await bus.append(subjects.AUDIT, subjects.audit("deployment.armed"), OTHER.seal(act(7)), expected_last=6)
+        await ledger.append(act(8))
+        assert await soon(anext(following)) is None
+        assert (await soon(anext(following))).sequence == 8
+        await following.aclose()
 
 
 # -- the command line

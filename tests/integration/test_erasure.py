@@ -1,10 +1,11 @@
 """Deletion on a real server: nothing of it is left in its files, its proof is in the audit, and a crash loses none."""
 
 import hashlib
+from types import SimpleNamespace
 
 import pytest
 
-from libs.bus import Records
+from libs.bus import Mirror, Records
 from libs.errors import TransientError
 from libs.seals import Signer
 from proto import codec, subjects
@@ -14,6 +15,7 @@ from proto.records import CameraStatus, RecentAlerts, TrackState
 from proto.sealed import Sealed
 from services.govern.erasure import EVER, Erasure, proof_of
 from services.govern.ledger import Chain
+from services.govern.sweeper import Sweeper
 from tests.examples import EXAMPLES, changed
 from tests.waiting import soon
 
@@ -236,3 +238,28 @@ async def test_a_portrait_without_an_alert_is_deleted_when_it_is_old_enough(bus,
     assert await erasure.strays(put_before=EVER) == 1
     assert list(await bus.portraits.all(subjects.ALERT_PORTRAITS)) == ["alert.a1"]
     assert on_disk(nats_server, pixels("stray")[:64]) == []
+
+
+# -- the sweeper
+
+
+async def test_after_days_of_downtime_the_sweeper_deletes_and_proves_what_was_due(
+    bus, nats_server, erasure, log, clock
+):
+    await raise_alert(bus, "a1", clock.now)
+    clock.advance(9 * 86_400)
+    async with Mirror.open(bus, subjects.CASE_RECORDS, Case) as cases:
+        office = SimpleNamespace(
+            log=log,
+            clock=clock,
+            ledger=erasure._ledger,
+            profiles={"uk-police": SimpleNamespace(alerts_kept_hours=24.0, logs_kept_days=180.0)},
+            all_cases=cases,
+            all_deployments=SimpleNamespace(all=lambda: {NORTH: EXAMPLES["deployment_record"]}),
+        )
+        for _ in range(3):
+            await Sweeper(office, erasure).sweep()
+    case, _ = await Records(bus, subjects.CASE_RECORDS, Case).get(subjects.key(NORTH, "a1"))
+    assert case.deleted_at == clock.now
+    assert [event for event, _ in await audited(bus)] == ["retention.alerts_deleted"]
+    assert on_disk(nats_server, pixels("a1")[:64], b"nominal a1") == []
