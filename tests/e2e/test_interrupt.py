@@ -99,7 +99,7 @@ def test_a_replay_that_is_interrupted_says_what_it_came_to(watchline, start):
     assert len(outcome["alerts"]) == 1
 
 
-@pytest.mark.parametrize("program", ["nats-server", "services.match"])
+@pytest.mark.parametrize("program", ["nats-server", "services.match", "services.govern"])
 def test_a_program_that_hangs_does_not_hold_up_the_end(watchline, start, program):
     process = start("first alert")
     (hung,) = watchline.processes(program)
