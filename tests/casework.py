@@ -9,8 +9,8 @@ from libs.errors import TransientError
 from proto import subjects
 from proto.governance import DeploymentRecord
 from proto.requests import Intervention
+from services.govern.audit_details import fit
 from services.govern.cases import Cases
-from services.govern.ledger import check
 from services.govern.office import Office
 from services.govern.profiles import load_profiles
 from services.govern.settings import GovernSettings
@@ -52,8 +52,7 @@ class Ledger:
     async def append(self, request):
         if self.fails_at and request.id.endswith(self.fails_at):
             raise self.error
-        check(request)
-        self.entries.setdefault(request.id, request)
+        self.entries.setdefault(request.id, fit(request))
 
 
 class Wire:

@@ -9,7 +9,6 @@ from proto import subjects
 from proto.governance import DeploymentRecord, Passage
 from proto.requests import AuditRequest, PassageRequest
 from services.govern.office import Office, Store
-from services.govern.telling import plain
 
 
 class Passages:
@@ -65,5 +64,5 @@ def _entry(key: str, signed: Signed[PassageRequest], record: DeploymentRecord) -
         deed=signed.deed("note_passage"),
         deployment=request.deployment,
         record_version=record.record_version,
-        details={"camera": request.camera, "subject": plain(request.subject), "passed_at": request.at},
+        details={"camera": request.camera, "subject": request.subject, "passed_at": request.at},
     )

@@ -66,11 +66,6 @@ def untold(case: Case) -> list[Telling]:
     return [telling for telling in missing if not (case.deleted_at and isinstance(telling.message, Intervention))]
 
 
-def plain(subject: str) -> str:
-    """A subject's number as the audit can hold it: itself, or a hash where it is not all printable."""
-    return subject if subject.isprintable() else subjects.token(subject)
-
-
 class Teller:
     """Tells what has happened to cases."""
 
@@ -133,7 +128,7 @@ class Teller:
 def _raised(case: Case) -> Telling:
     details: Details = {
         "camera": case.camera,
-        "subject": plain(case.subject),
+        "subject": case.subject,
         "score": case.score,
         "threshold": case.threshold,
         "searched": case.searched,

@@ -7,7 +7,6 @@ from libs.officers import ForbiddenError
 from proto import codec
 from proto.codec import DecodeError
 from proto.requests import AdjudicateRequest, CaseRequest, ListRequest
-from services.govern.ledger import check
 from tests.casework import ESCALATED_AFTER_S, KEPT_S, Casework, Death, dying, profile
 from tests.examples import changed
 
@@ -598,12 +597,6 @@ async def test_no_intervention_is_made_up_for_after_its_alert_was_deleted(work):
     work.change(deleted_at=work.clock.now)
     await work.cases.escalate_due()
     assert work.wire.interventions == []
-
-
-async def test_the_audit_takes_a_number_that_is_not_all_printable_as_a_hash(work):
-    await work.alert(subject="S\u00a01")
-    check(work.entry("alert.raised"))
-    assert work.entry("alert.raised").details["subject"].startswith("h_")
 
 
 async def test_one_case_that_cannot_be_looked_at_does_not_keep_the_others_waiting(work):
