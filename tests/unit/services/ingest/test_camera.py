@@ -646,3 +646,13 @@ async def test_a_frame_that_came_after_the_end_is_handed_to_nobody(tools, source
     await CameraActor(record("fake"), warrant(ends_at=1020.0), tools).run()
 
     assert set(tools.bus.asked) <= {0}
+
+
+async def test_a_recording_that_becomes_a_stream_is_given_up_though_it_was_read_before(tools, statuses, sources):
+    broken = SourceError("it broke off", "check it", transient=True)
+    sources += [FakeSource(tools.bus, error=broken), FakeSource(tools.bus, live=True), FakeSource(tools.bus)]
+    await CameraActor(record("http://camera/1"), warrant(live_sources=False), tools).run()
+
+    assert statuses[-1].state == "failed"
+    assert "may read recordings alone" in statuses[-1].detail
+    assert len(sources) == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from services.ingest.frame import Frame
-from services.ingest.reader import Policy, Reader, ReaderOptions
+from services.ingest.reader import HaltedError, Policy, Reader, ReaderOptions
 from services.ingest.source import SourceError
 
 BLACK = np.zeros((2, 2, 3), np.uint8)
@@ -195,3 +195,22 @@ async def test_closing_does_not_wait_for_a_source_that_is_stuck(monkeypatch):
     stuck.set()
     assert await asyncio.to_thread(source.closed.wait, 5)
     reader._thread.join(5)
+
+
+@pytest.mark.parametrize(
+    ("answers", "taken", "handed"),
+    [
+        ([False], 0, 0),
+        ([True, True, False], 1, 1),  # told before the second was decoded
+        ([True, False], 1, 0),  # told while the first was waited for
+        ([True, True, True, True, True, False], 3, 2),
+    ],
+)
+async def test_once_told_to_go_no_further_no_frame_is_decoded_or_handed_over(answers, taken, handed):
+    source, answers = FakeSource([i / 25 for i in range(50)]), iter(answers)
+    async with Reader(lambda: source, ReaderOptions(may_go_on=lambda: next(answers))) as reader:
+        frames = [await reader.next() for _ in range(handed)]
+        with pytest.raises(HaltedError):
+            await reader.next()
+    assert (source.taken, len(frames)) == (taken, handed)
+    assert source.closed.is_set()
