@@ -116,6 +116,7 @@ def address(message: Message) -> tuple[str, str]:
     Raises:
         TypeError: the message is not one that is published (it is asked, answered or stored).
     """
+    tokens: tuple[str, ...]
     match message:
         case Sample() | Probe() | Candidates():
             tokens, message_id = (message.camera,), message.id

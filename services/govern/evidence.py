@@ -47,7 +47,7 @@ def outcome_of(signed: Signed[EngagementRequest], sealed: Sealed, now: float) ->
 
 def unsigned(case: Case, roster: Roster) -> list[str]:
     """The officers in whose name the record holds what they have not signed."""
-    said = [*case.decisions, *([case.outcome] if case.outcome else [])]
+    said: list[Decision | Outcome] = [*case.decisions, *([case.outcome] if case.outcome else [])]
     return [one.officer for one in said if _signed(one, roster) != _recorded(case, one)]
 
 
@@ -64,6 +64,7 @@ def _signed(said: Decision | Outcome, roster: Roster) -> AdjudicateRequest | Eng
     officer = roster.officers().get(said.officer)
     if officer is None:
         return None
+    kind: type[AdjudicateRequest | EngagementRequest]
     kind = AdjudicateRequest if isinstance(said, Decision) else EngagementRequest
     try:
         data = base64.b64decode(said.sealed, validate=True)
