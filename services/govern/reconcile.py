@@ -65,6 +65,8 @@ class Reconciler:
         self._warrants = WarrantDesk(office)
         self._told: dict[str, int] = {}
         """How many deeds of each deployment are known to be in the audit."""
+        self._settled: dict[str, int] = {}
+        """The version of each deployment from which everything has followed."""
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """An act and the look at all deployments do not get into each other's way."""
 
@@ -78,7 +80,13 @@ class Reconciler:
     async def reconcile_all(self) -> None:
         """Brings every deployment in line; one that cannot be now is logged, and holds up no other."""
         for record in self._office.all_deployments.all().values():
-            await self._try(record.id)
+            if not self._is_settled(record):
+                await self._try(record.id)
+
+    def _is_settled(self, record: DeploymentRecord) -> bool:
+        """Whether nothing can follow from the record any more: all has, and no warrant of it covers anything."""
+        is_over = record.state in ("refused", "purged") and self._office.clock() >= record.draft.ends_at
+        return is_over and self._settled.get(record.id) == record.record_version
 
     async def _try(self, deployment: str, restarted: bool = False) -> None:
         try:
@@ -97,7 +105,9 @@ class Reconciler:
             record, revision = await self._find(deployment)
             while (decided := due(record, self._office, restarted)) is not None:
                 record, revision = await self._decide(record, revision, decided)
-            return await self._follow(record, revision)
+            record = await self._follow(record, revision)
+            self._settled[record.id] = record.record_version
+            return record
 
     async def _follow(self, record: DeploymentRecord, revision: int) -> DeploymentRecord:
         """The record, once everything has followed from it in the order that matters.

@@ -339,6 +339,18 @@ async def test_looking_again_changes_nothing(work, state):
     assert list(work.ledger.entries) == entries
 
 
+async def test_what_is_purged_and_over_is_not_looked_at_for_ever(work):
+    await work.to("purged")
+    reads = []
+    read, work.deployments.get = work.deployments.get, lambda key: reads.append(key) or read(key)
+    await look(work)
+    await look(work)
+    assert len(reads) == 2  # until its end time an old warrant of it would still arm something
+    work.clock.now = work.record.draft.ends_at
+    await look(work)
+    assert len(reads) == 2
+
+
 # -- warrants
 
 
