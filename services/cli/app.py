@@ -21,7 +21,7 @@ from libs.errors import PermanentError, TransientError, UserError
 from libs.service import main as serve
 from libs.settings import LogSettings
 from proto import codec
-from services.cli import console
+from services.cli import alerts, audit, console, deployment, officer, watchlist
 from services.cli import demo as demo_parts
 from services.cli.arguments import check_outputs, parse_sources
 from services.cli.config import load_config
@@ -42,20 +42,20 @@ INTERRUPTED = 130
 
 TRY, GOVERN, RUN = "Try it on recordings", "Govern it", "Run it"
 """The headings of the commands, in the order in which a newcomer needs them."""
-STORY = (
+STORY = [
     "demo",
     "replay",
     "bench",
-    "officer",
-    "keys",
     "watchlist",
     "deployment",
     "alerts",
     "audit",
+    "officer",
+    "keys",
     "up",
     "run",
     "assets",
-)
+]
 
 
 class Story(TyperGroup):
@@ -78,6 +78,15 @@ app = typer.Typer(
     "`watchline watchlist`, `watchline deployment` and `watchline alerts`.",
 )
 assets_app = typer.Typer(no_args_is_help=True, help="Models and demo media, fetched by hash.")
+for name, group in (
+    ("watchlist", watchlist.app),
+    ("deployment", deployment.app),
+    ("alerts", alerts.app),
+    ("audit", audit.app),
+    ("officer", officer.app),
+):
+    app.add_typer(group, name=name, rich_help_panel=GOVERN)
+app.command("keys", rich_help_panel=GOVERN)(officer.keys)
 app.add_typer(assets_app, name="assets", rich_help_panel=RUN)
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file, as JSON.")]

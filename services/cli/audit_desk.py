@@ -104,13 +104,20 @@ async def verify_stream(key: PublicKey, heads: list[AuditHead]) -> chain.Verdict
         UserError, TransientError: the server is away.
     """
     async with open_client() as client:
-        kept = audit_export.heads_in(await _heads(client.bus), key)
-        verifier = chain.Verifier(key)
         with _bar("verifying", await client.bus.last_sequence(subjects.AUDIT)) as advance:
-            async for stored in client.bus.stored(subjects.AUDIT):
-                verifier.take(stored.sequence, stored.data)
-                advance()
-        return verifier.verdict([*kept, *heads])
+            return await verify_bus(client.bus, key, heads, advance)
+
+
+async def verify_bus(
+    bus: Bus, key: PublicKey, heads: Iterable[AuditHead] = (), advance: Callable[[], None] = lambda: None
+) -> chain.Verdict:
+    """The same for a bus that is open; `advance` is called after each entry. Raises `TransientError`."""
+    kept = audit_export.heads_in(await _heads(bus), key)
+    verifier = chain.Verifier(key)
+    async for stored in bus.stored(subjects.AUDIT):
+        verifier.take(stored.sequence, stored.data)
+        advance()
+    return verifier.verdict([*kept, *heads])
 
 
 async def export_to(file: TextIO, form: Format, wanted: Wanted, key: PublicKey) -> int:

@@ -12,8 +12,9 @@ from pathlib import Path
 from rich.markup import escape
 
 from libs.assets import AssetStore
-from libs.chain import Verdict, Verifier
-from proto import subjects
+from libs.chain import Verdict
+from services.cli.audit_desk import verify_bus
+from services.cli.deployment_report import write_deployment_report
 from services.cli.evaluation import Evaluation
 from services.cli.outcome import Outcome
 from services.cli.replay import ReplayOptions
@@ -53,16 +54,11 @@ class Ending:
 
     async def report(self, evaluation: Evaluation, deployment: str) -> None:
         """Writes the report of the deployment. Raises `TransientError`, `AskError`, `UserError`."""
-        from services.cli.deployment_report import write_deployment_report  # noqa: PLC0415  loads what draws charts
-
         self.written = await write_deployment_report(evaluation.client("commander"), deployment, self.folder)
 
     async def verify(self, evaluation: Evaluation) -> None:
         """Verifies the audit from its first entry on. Raises `TransientError`."""
-        verifier = Verifier(evaluation.stack.public_key)
-        async for stored in evaluation.bus.stored(subjects.AUDIT):
-            verifier.take(stored.sequence, stored.data)
-        self.verdict = verifier.verdict()
+        self.verdict = await verify_bus(evaluation.bus, evaluation.stack.public_key)
 
     def is_whole(self) -> bool:
         """Whether the report was written and the audit is whole."""

@@ -142,9 +142,9 @@ def test_a_bad_reference_is_reported_and_the_good_one_is_enrolled(watchline, ass
     assert outcome["references"] == 1
     too_long = outcome["refused"].pop()
     assert too_long["image"].startswith("xxx")
-    assert "the name of the image or its folder will not do: at most 128 letters" in too_long["reason"]
+    assert "the subject id or the name of the file will not do: at most 128 letters" in too_long["reason"]
     assert {refused["image"]: refused["reason"] for refused in outcome["refused"]} == {
-        "broken.jpg": "the image is damaged: its header is whole, its pixels are not",
+        "broken.jpg": "the image is damaged: its end is missing",
         "group.jpg": "5 faces were found in the image; a reference shows exactly one",
     }
     assert [alert["subject"] for alert in outcome["alerts"]] == ["subject-1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import stat
 
@@ -36,14 +37,25 @@ def test_three_demos_in_a_row_raise_the_same_one_alert(watchline):
 def test_the_demo_shows_its_alert_its_table_and_where_the_report_is(watchline):
     done = watchline.run("demo", "--data-dir", "data")
 
-    assert "ALERT camera entrance" in done.stderr
+    assert "EVALUATION  ALERT camera entrance" in done.stderr
     assert "resembles subject-1" in done.stderr
     for word in ("camera", "frames", "entrance", "plaza", "corridor"):
         assert word in done.stdout
     report = watchline.folder / "data" / "report.html"
     assert str(report.name) in done.stdout
     assert "subject-1" in report.read_text()
+    assert "EVALUATION" in report.read_text()
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
+
+
+def test_the_demo_reports_its_deployment_and_proves_that_it_is_purged_and_audited(watchline):
+    done = watchline.run("demo", "--data-dir", "data")
+
+    row = next(csv.DictReader((watchline.folder / "data" / "deployment" / "report.csv").open()))
+    assert (row["stamp"], row["profile"], row["state"]) == ("EVALUATION", "evaluation", "ended")
+    assert (row["alerts"], row["faces_seen"], row["list_size"]) == ("1", "2", "1")
+    assert f"{row['deployment']} has ended: its list is destroyed" in done.stdout
+    assert "the audit verifies: " in done.stdout
 
 
 def test_a_real_time_replay_is_paced_by_the_clip_and_counts_what_it_drops(watchline, references, assets):
