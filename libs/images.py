@@ -78,6 +78,14 @@ def decode_rgb(data: bytes) -> RgbImage:
     return np.asarray(image, np.uint8)
 
 
+def is_plain_jpeg(data: bytes) -> bool:
+    """Whether the data is a JPEG of three channels without EXIF, which `decode_jpeg` and `decode_rgb` read alike."""
+    if data[:2] != b"\xff\xd8":
+        return False
+    *_, at = _jpeg_header(data)
+    return data[at + 9 : at + 10] == b"\x03" and data.find(b"Exif\0\0", 0, at) < 0
+
+
 def is_animated(data: bytes) -> bool:
     """Whether a WebP or PNG says that it has several frames (RFC 9649, 2.7.1.1; PNG 3rd edition, 11.3.6.1)."""
     if data[:4] == b"RIFF":

@@ -137,10 +137,19 @@ async def scroll(request: Request, name: str, body: dict):
     chosen = asked.filter and engine.Filter(
         must=[engine.FieldCondition(term.key, match=engine.MatchValue(term.match.value)) for term in asked.filter.must]
     )
-    page = engine.ScrollRequest(offset=asked.offset, limit=asked.limit, filter=chosen, with_payload=True)
+    page = engine.ScrollRequest(
+        offset=asked.offset, limit=asked.limit, filter=chosen, with_payload=True, with_vector=bool(asked.with_vector)
+    )
     records, following = collections(request).shard(name).scroll(page)
-    points = [{"id": str(record.id), "payload": record.payload} for record in records]
+    points = [{"id": str(record.id), "payload": record.payload, "vector": record.vector} for record in records]
     return answer({"points": points, "next_page_offset": following and str(following)})
+
+
+@routes.post("/collections/{name}/points")
+async def retrieve(request: Request, name: str, body: dict):
+    asked = qdrant.PointRequest.model_validate(body)
+    records = collections(request).shard(name).retrieve(asked.ids, with_payload=False, with_vector=False)
+    return answer([{"id": str(record.id)} for record in records])
 
 
 @routes.post("/collections/{name}/points/query/batch")

@@ -16,6 +16,7 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js.api import Header, ObjectInfo, ObjectMetaOptions
 from nats.js.client import JetStreamContext
+from nats.js.object_store import ObjectStore
 
 from libs.bus.erasing import overwrite
 from libs.bus.reading import read
@@ -35,6 +36,7 @@ class Portraits:
     def __init__(self, client: Client, jetstream: JetStreamContext) -> None:
         self._client = client
         self._js = jetstream
+        self._opened: dict[str, ObjectStore] = {}
 
     async def put(self, key: str, jpeg: bytes) -> None:
         """Keeps a portrait under `key`, in place of any before it. Raises `TransientError`."""
@@ -56,8 +58,7 @@ class Portraits:
         """The portrait under `key`, or `None`. Raises `TransientError`."""
         try:
             with as_transient("the portrait could not be read"):
-                store = await self._js.object_store(subjects.portrait_store(key).name)
-                return (await store.get(key)).data
+                return (await (await self._store(key)).get(key)).data
         except TransientError as error:
             if isinstance(error.__cause__, nats.js.errors.NotFoundError):
                 return None
@@ -99,11 +100,18 @@ class Portraits:
         return found
 
     async def _info(self, key: str) -> ObjectInfo | None:
-        store = await self._js.object_store(subjects.portrait_store(key).name)
+        store = await self._store(key)
         try:
             return await store.get_info(key)
         except nats.js.errors.NotFoundError:
             return None
+
+    async def _store(self, key: str) -> ObjectStore:
+        """The store of that key; the server is asked about it once, for it answers by describing all of it."""
+        name = subjects.portrait_store(key).name
+        if name not in self._opened:
+            self._opened[name] = await self._js.object_store(name)
+        return self._opened[name]
 
     async def _write(self, info: ObjectInfo, jpeg: bytes) -> None:
         for start in range(0, len(jpeg), CHUNK_BYTES):

@@ -32,6 +32,7 @@ class Records(Generic[M]):
         self._bus = bus
         self._bucket = bucket
         self._kind = kind
+        self._opened: KeyValue | None = None
 
     async def get(self, key: str) -> tuple[M, int] | None:
         """The record under `key` and its revision, or `None`.
@@ -150,7 +151,10 @@ class Records(Generic[M]):
         return f"$KV.{self._bucket.name}.{key}"
 
     async def _store(self) -> KeyValue:
-        return await self._bus.jetstream.key_value(self._bucket.name)
+        """The bucket; the server is asked about it once, for it answers by describing all of it."""
+        if self._opened is None:
+            self._opened = await self._bus.jetstream.key_value(self._bucket.name)
+        return self._opened
 
 
 class Mirror(Generic[M]):

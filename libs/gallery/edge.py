@@ -97,15 +97,13 @@ class EdgeGallery:
         """See `Gallery.enrol`."""
         checked = checked_references(references, self._settings)
         async with self._changes:
-            unfinished = await self._run(self._begin_enrolment, watch_list)
-            replaced = False
-            for start in range(0, len(checked), REFERENCES_A_STEP):
-                replaced |= await self._run(self._store, watch_list, checked[start : start + REFERENCES_A_STEP])
-            await self._run(self._shard(watch_list).flush)
-            indexed, unindexed = await self._run(self._index_state, watch_list)
-            if unfinished or (replaced and indexed) or unindexed > self._settings.exact_up_to:
-                await self._rewrite(watch_list, indexed + unindexed)
-            await self._run(self._finish_change, watch_list)
+            if len(checked) <= REFERENCES_A_STEP:
+                to_rewrite = await self._run(self._enrol_few, watch_list, checked)
+            else:
+                to_rewrite = await self._enrol_many(watch_list, checked)
+            if to_rewrite is not None:
+                await self._rewrite(watch_list, to_rewrite)
+                await self._run(self._finish_change, watch_list)
 
     async def remove(self, watch_list: str, subject: str) -> int:
         """See `Gallery.remove`. When it returns, no file in the directory holds the templates."""
@@ -168,6 +166,13 @@ class EdgeGallery:
     async def _run(self, call: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
+    async def _enrol_many(self, watch_list: str, references: Sequence[Reference]) -> int | None:
+        """An enrolment in steps, between which others get their turn in the engine; gives what `_settle` does."""
+        unfinished, replaced = await self._run(self._begin_enrolment, watch_list), False
+        for start in range(0, len(references), REFERENCES_A_STEP):
+            replaced |= await self._run(self._store, watch_list, references[start : start + REFERENCES_A_STEP])
+        return await self._run(self._settle, watch_list, replaced, unfinished)
+
     async def _take_out(self, watch_list: str, chosen: Callable[[], list[PointId]]) -> int:
         """Number of references removed, all of which `chosen` names."""
         async with self._changes:
@@ -219,11 +224,27 @@ class EdgeGallery:
         self._shards[watch_list] = open_shard(self._settings.directory / name, self._settings)
 
     def _begin_enrolment(self, watch_list: str) -> bool:
+        """Whether an earlier change died unfinished."""
         self._shard(watch_list)
         path = self._path(watch_list)
         unfinished = recorded_count(path) is None
         mark_changing(path)
         return unfinished
+
+    def _enrol_few(self, watch_list: str, references: Sequence[Reference]) -> int | None:
+        """An enrolment in one go; gives what `_settle` does."""
+        unfinished = self._begin_enrolment(watch_list)
+        return self._settle(watch_list, self._store(watch_list, references), unfinished)
+
+    def _settle(self, watch_list: str, replaced: bool, unfinished: bool) -> int | None:
+        """Brings an enrolment to the disk; the number of references to rewrite where the collection must be."""
+        self._shard(watch_list).flush()
+        info = self._shard(watch_list).info()
+        indexed, count = info.indexed_vectors_count, info.points_count
+        if unfinished or (replaced and indexed) or count - indexed > self._settings.exact_up_to:
+            return int(count)
+        self._finish_change(watch_list)
+        return None
 
     def _store(self, watch_list: str, references: Sequence[Reference]) -> bool:
         """Whether some of the references replaced others, whose templates may still lie in an indexed segment."""
@@ -239,10 +260,6 @@ class EdgeGallery:
 
     def _count(self, watch_list: str) -> int:
         return int(self._shard(watch_list).info().points_count)
-
-    def _index_state(self, watch_list: str) -> tuple[int, int]:
-        info = self._shard(watch_list).info()
-        return info.indexed_vectors_count, info.points_count - info.indexed_vectors_count
 
     def _finish_change(self, watch_list: str) -> None:
         record_count(self._path(watch_list), self._count(watch_list))

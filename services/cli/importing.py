@@ -220,7 +220,7 @@ class _Import:
             self._count(image, reply)
 
     async def _enrol(self, image: ImageFile) -> EnrolReply:
-        ask = await asyncio.to_thread(enrol_request, self.watch_list, image, self.import_id)
+        ask = enrol_request(self.watch_list, image, self.import_id)  # a file is read sooner than a thread is woken
         return await insist(partial(self.client.act, f"{subjects.WATCHLIST}.enrol", ask, EnrolReply, ENROL_TIMEOUT_S))
 
     def _count(self, image: ImageFile, reply: EnrolReply) -> None:

@@ -213,8 +213,7 @@ class Membership:
                 name = NameRecord(name=request.entry.name)
                 await self._registry.names.put(subjects.key(request.watch_list, request.subject), name)
         elif all(image.import_id == request.import_id and image.quality < face.quality.unified for image in images):
-            await self._registry.portraits.drop(key)
-            await self._registry.portraits.put(key, face.portrait)
+            await self._registry.portraits.put(key, face.portrait)  # which erases the one before it
 
     async def _single(self, signed: Signed[EnrolEntryRequest]) -> None:
         """Writes down an enrolment that is not part of an import: an act of its own."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from libs.actor import Stage
-from libs.bus import Bus, Endpoint, Mirror, Records
+from libs.bus import Endpoint, Records
 from libs.gallery import Gallery, GallerySettings, open_gallery
 from libs.gallery.grouping import GroupedGallery
 from libs.images import use_one_thread
@@ -86,25 +86,24 @@ async def _lists_kept(host: Host, registry: Registry, enrolment: Enrolment, swee
 
 
 def _registry(host: Host, gallery: Gallery, roster: Roster, entries: Entries, settings: MatchSettings) -> Registry:
+    entry_records = Records(host.bus, subjects.ENTRIES, EntryRecord)
+
+    async def snapshot(watch_list: str) -> dict[str, EntryRecord]:
+        return {record.subject: record for record in (await entry_records.all(watch_list)).values()}
+
     return Registry(
         bus=host.bus,
         lists=Records(host.bus, subjects.WATCHLISTS, WatchListRecord),
-        entries=Records(host.bus, subjects.ENTRIES, EntryRecord),
+        entries=entry_records,
         names=Records(host.bus, subjects.NAMES, NameRecord),
         portraits=host.bus.portraits,
         gallery=gallery,
         roster=roster,
         book=entries,
-        snapshot=lambda watch_list: _snapshot(host.bus, watch_list),
+        snapshot=snapshot,
         log=host.log,
         template_version=settings.template_version,
     )
-
-
-async def _snapshot(bus: Bus, watch_list: str) -> dict[str, EntryRecord]:
-    """All entries of a list as they lie in the bucket now: a new mirror is filled with nothing older."""
-    async with Mirror.open(bus, subjects.ENTRIES, EntryRecord) as mirror:
-        return {record.subject: record for record in mirror.all().values() if record.watch_list == watch_list}
 
 
 def _gallery_settings(settings: MatchSettings) -> GallerySettings:

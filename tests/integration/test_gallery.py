@@ -27,6 +27,7 @@ from libs.gallery import (
     open_gallery,
 )
 from libs.gallery.contract import collection_name
+from libs.gallery.grouping import GroupedGallery
 from tests.qdrant_rest import qdrant_peer
 
 D = 128
@@ -117,6 +118,7 @@ async def test_a_list_that_was_not_created_is_named_in_the_error(gallery):
         gallery.remove("nobody", "s000000"),
         gallery.count("nobody"),
         gallery.references("nobody"),
+        gallery.duplicates("nobody", [], 0.5, 1),
         gallery.drop("nobody"),
     ):
         with pytest.raises(UnknownWatchListError, match="no watch list 'nobody'"):
@@ -264,6 +266,154 @@ async def test_two_lists_of_equal_scores_come_in_the_same_order_every_time(galle
     await gallery.enrol("wanted", [reference(f"twin{i}", 0, template[0]) for i in (2, 0, 3, 1)])
     (row,) = await gallery.search(["wanted"], template, 4)
     assert [c.subject for c in row] == ["twin0", "twin1", "twin2", "twin3"]
+
+
+async def test_only_the_references_that_are_named_are_discarded(gallery):
+    templates = unit_templates(4)
+    await gallery.create("wanted")
+    await gallery.enrol("wanted", [reference("a", i, row) for i, row in enumerate(templates)])
+    assert await gallery.discard("wanted", ["a/1", "a/3", "nobody/0"]) == 2
+    assert [entry.reference for entry in await gallery.references("wanted")] == ["a/0", "a/2"]
+    assert await gallery.discard("wanted", []) == 0
+    with pytest.raises(UnknownWatchListError):
+        await gallery.discard("nobody", ["a/1"])
+
+
+# Possible duplicates
+
+
+def crowd(people, images, noise, seed):
+    """`images` templates of each of `people` persons, alike as far as `noise` lets them: (people, images, d)."""
+    random = np.random.default_rng(seed)
+    rows = random.normal(size=(people, 1, D)) + noise * random.normal(size=(people, images, D))
+    return (rows / np.linalg.norm(rows, axis=2, keepdims=True)).astype(np.float32)
+
+
+def pairs_by_numpy(lists, of, threshold):
+    """The best score of every pair over the threshold, by going through all pairs of references."""
+    best = {}
+    for other in lists:
+        for subject, template in lists[of]:
+            for other_subject, other_template in lists[other]:
+                if other == of and subject >= other_subject:
+                    continue
+                score = float(np.dot(template.astype(float), other_template.astype(float)))
+                key = (subject, other, other_subject)
+                if score >= threshold:
+                    best[key] = max(score, best.get(key, -2.0))
+    return sorted(best.items(), key=lambda pair: -pair[1])
+
+
+async def enrolled(gallery, lists):
+    for name, rows in lists.items():
+        await gallery.create(name)
+        await gallery.enrol(name, [reference(subject, i, row) for i, (subject, row) in enumerate(rows)])
+
+
+async def test_pairs_who_may_be_one_person_are_those_that_numpy_finds(gallery):
+    people = crowd(40, 3, 0.9, seed=4)
+    wanted = [(f"s{i:02}", row) for i in range(30) for row in people[i, :2]]
+    wanted += [(f"again{i:02}", people[i, 2]) for i in range(5)]  # under a second number
+    missing = [(f"m{i:02}", people[i, 2]) for i in range(25, 40)]  # five of whom are wanted too
+    lists = {"wanted": wanted, "missing": missing}
+    await enrolled(gallery, lists)
+    found = await gallery.duplicates("wanted", ["missing"], 0.3, 1000)
+    expected = pairs_by_numpy(lists, "wanted", 0.3)
+    assert len(expected) >= 10
+    assert [(pair.subject, pair.other_list, pair.other_subject) for pair in found] == [key for key, _ in expected]
+    np.testing.assert_allclose([pair.score for pair in found], [score for _, score in expected], atol=1e-5)
+    assert {pair.watch_list for pair in found} == {"wanted"}
+
+
+async def test_a_person_of_the_same_number_on_another_list_is_a_pair_and_on_the_same_list_is_none(gallery):
+    (template,) = unit_templates(1)
+    await enrolled(gallery, {"wanted": [("a", template), ("a", template)], "missing": [("a", template)]})
+    (pair,) = await gallery.duplicates("wanted", ["missing", "wanted"], 0.9, 10)
+    assert (pair.subject, pair.other_list, pair.other_subject) == ("a", "missing", "a")
+    assert pair.score == pytest.approx(1.0, abs=1e-5)
+
+
+async def test_no_person_with_many_images_hides_another_pair(gallery):
+    probe, other = unit_templates(2)
+    close = unit_templates(700, seed=5) * np.float32(0.05) + probe
+    close = close / np.linalg.norm(close, axis=1, keepdims=True)
+    rows = [("many", row) for row in close] + [("twin1", other), ("twin2", other)]
+    await enrolled(gallery, {"wanted": rows})
+    found = await gallery.duplicates("wanted", [], 0.9, 10)
+    assert [(pair.subject, pair.other_subject) for pair in found] == [("twin1", "twin2")]
+
+
+async def test_of_too_many_pairs_the_most_alike_are_told(gallery):
+    templates = crowd(1, 120, 0.3, seed=6)[0]
+    lists = {"wanted": [(f"s{i:03}", row) for i, row in enumerate(templates)]}
+    await enrolled(gallery, lists)
+    found = await gallery.duplicates("wanted", [], -1.0, 25)
+    expected = pairs_by_numpy(lists, "wanted", -1.0)[:25]
+    np.testing.assert_allclose([pair.score for pair in found], [score for _, score in expected], atol=1e-5)
+
+
+async def test_an_empty_list_holds_no_pairs_and_an_unknown_one_is_named(gallery):
+    await gallery.create("wanted")
+    assert await gallery.duplicates("wanted", [], 0.5, 10) == []
+    with pytest.raises(UnknownWatchListError):
+        await gallery.duplicates("nobody", [], 0.5, 10)
+
+
+# Enrolments that share their way to the disk
+
+
+class Counted:
+    """A gallery that counts how often it is asked to enrol, and holds each enrolment until it may go on."""
+
+    def __init__(self, gallery):
+        self.gallery = gallery
+        self.groups = []
+        self.begun, self.may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def enrol(self, watch_list, references):
+        self.groups.append(len(references))
+        self.begun.set()
+        await self.may_go_on.wait()
+        await self.gallery.enrol(watch_list, references)
+
+
+async def test_enrolments_that_come_while_one_is_stored_are_stored_together(edge):
+    engine = open_gallery(edge)
+    await engine.create("wanted")
+    counted = Counted(engine)
+    grouped = GroupedGallery(counted)
+    first = asyncio.create_task(grouped.enrol("wanted", one_each(unit_templates(1))))
+    await counted.begun.wait()
+    others = [
+        asyncio.create_task(grouped.enrol("wanted", [reference(f"t{i}", 0, row)]))
+        for i, row in enumerate(unit_templates(9, seed=2))
+    ]
+    await asyncio.sleep(0)
+    counted.may_go_on.set()
+    await asyncio.gather(first, *others)
+    assert counted.groups == [1, 9]
+    assert await engine.count("wanted") == 10
+    await engine.close()
+
+
+async def test_a_bad_enrolment_spoils_none_that_is_stored_with_it(edge):
+    engine = open_gallery(edge)
+    await engine.create("wanted")
+    counted = Counted(engine)
+    grouped = GroupedGallery(counted)
+    good, bad = unit_templates(1)[0], np.zeros(D, np.float32)
+    tasks = [asyncio.create_task(grouped.enrol("wanted", [reference("first", 0, good)]))]
+    await counted.begun.wait()
+    tasks += [
+        asyncio.create_task(grouped.enrol("wanted", [reference(name, 0, template)]))
+        for name, template in (("good", good), ("bad", bad))
+    ]
+    await asyncio.sleep(0)
+    counted.may_go_on.set()
+    came_to = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in came_to] == [type(None), type(None), PermanentError]
+    assert [entry.subject for entry in await engine.references("wanted")] == ["first", "good"]
+    await engine.close()
 
 
 # The embedded engine: durability, ownership, erasure, damage

@@ -6,6 +6,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 
 from libs.errors import PermanentError
 from libs.images import (
@@ -16,6 +17,7 @@ from libs.images import (
     encode_jpeg,
     encode_jpeg_planes,
     image_size,
+    is_plain_jpeg,
 )
 
 RED, GREEN = (220, 30, 40), (30, 200, 50)
@@ -117,6 +119,131 @@ def test_a_picture_that_is_already_in_planes_keeps_its_brightness():
     image = decode_jpeg(encode_jpeg_planes(planes, 90))
     assert image.shape == (32, 48, 3)
     assert np.abs(image.astype(int) - 90).max() <= 3
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def with_chunk(png, kind, data):
+    """The PNG with one more chunk, right after its header."""
+    return png[:33] + chunk(kind, data) + png[33:]
+
+
+def animated_png():
+    return with_chunk(encoded(".png"), b"acTL", struct.pack(">II", 2, 0))
+
+
+def animated_webp():
+    """Two frames, as the WebP container holds them (RFC 9649, 2.7)."""
+    frame = encoded(".webp", None, cv2.IMWRITE_WEBP_QUALITY, 80)[12:]
+    place = bytes(6) + (47).to_bytes(3, "little") + (31).to_bytes(3, "little") + (100).to_bytes(3, "little") + b"\0"
+    size = (47).to_bytes(3, "little") + (31).to_bytes(3, "little")
+    chunks = [
+        (b"VP8X", b"\x02" + bytes(3) + size),
+        (b"ANIM", bytes(6)),
+        (b"ANMF", place + frame),
+        (b"ANMF", place + frame),
+    ]
+    body = b"WEBP" + b"".join(
+        kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2) for kind, data in chunks
+    )
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+@pytest.mark.parametrize("data", [animated_png(), animated_webp()], ids=["an animated PNG", "an animated WebP"])
+def test_it_is_refused_with_a_remedy_rather_than_taken_for_its_first_frame(data):
+    assert image_size(data) == (48, 32)
+    with pytest.raises(ImageError, match="animated: it has several frames") as refusal:
+        decode_rgb(data)
+    assert "save one frame" in refusal.value.remedy
+
+
+def test_a_still_webp_with_extensions_is_no_animation():
+    image = flag()
+    transparent = np.dstack([image[..., ::-1], np.full((32, 48), 200, np.uint8)])
+    assert decode_rgb(cv2.imencode(".webp", transparent, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()).shape == (
+        32,
+        48,
+        3,
+    )
+
+
+def test_a_chunk_of_an_animation_after_the_pixels_is_none():
+    png = encoded(".png")
+    assert decode_rgb(png[:-12] + chunk(b"acTL", struct.pack(">II", 2, 0)) + png[-12:]).shape == (32, 48, 3)
+
+
+def test_the_colours_of_a_cmyk_jpeg_are_those_it_was_made_of():
+    """As print shops make them: inverted, with Adobe's marker."""
+    image = flag(64, 64)
+    ink = 255 - image.astype(int)
+    black = ink.min(axis=2, keepdims=True)
+    cmyk = np.concatenate([255 * (ink - black) // (255 - black), black], axis=2)
+    data = simplejpeg.encode_jpeg(np.ascontiguousarray((255 - cmyk).astype(np.uint8)), 95, "CMYK", "444")
+    assert image_size(data) == (64, 64)
+    found = decode_rgb(data)
+    assert found.shape == (64, 64, 3)
+    assert np.abs(found[32, 8].astype(int) - RED).max() < 30
+    assert np.abs(found[32, 56].astype(int) - GREEN).max() < 30
+
+
+def test_a_png_of_16_bits_a_channel_keeps_its_brightness():
+    deep = flag()[..., ::-1].astype(np.uint16) * 257
+    found = decode_rgb(cv2.imencode(".png", deep)[1].tobytes())
+    assert found.dtype == np.uint8
+    assert np.abs(found[16, 8].astype(int) - RED).max() <= 1
+
+
+def test_a_grey_png_of_16_bits_is_read():
+    found = decode_rgb(cv2.imencode(".png", np.full((32, 48), 40_000, np.uint16))[1].tobytes())
+    assert found.shape == (32, 48, 3)
+    assert np.abs(found.astype(int) - 156).max() <= 1
+
+
+def test_of_a_transparent_png_the_colours_are_read():
+    transparent = np.dstack([flag()[..., ::-1], np.full((32, 48), 128, np.uint8)])
+    found = decode_rgb(cv2.imencode(".png", transparent)[1].tobytes())
+    assert np.abs(found[16, 40].astype(int) - GREEN).max() <= 1
+
+
+def test_a_jpeg_whose_end_is_missing_is_refused_also_where_half_of_it_could_be_shown():
+    image = np.random.default_rng(1).integers(0, 255, (200, 200, 3)).astype(np.uint8)
+    data = encode_jpeg(image)
+    with pytest.raises(ImageError, match="its end is missing"):
+        decode_rgb(data[: len(data) // 2])
+
+
+def test_the_end_of_a_small_picture_within_the_header_is_not_taken_for_its_end():
+    thumbnail = encoded(".jpg")
+    data = encode_jpeg(np.random.default_rng(1).integers(0, 255, (200, 200, 3)).astype(np.uint8))
+    segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    whole = data[:2] + segment + data[2:]
+    assert decode_rgb(whole).shape == (200, 200, 3)
+    with pytest.raises(ImageError, match="its end is missing"):
+        decode_rgb(whole[:-2000])
+
+
+def test_only_a_jpeg_of_three_channels_without_exif_is_plain():
+    assert is_plain_jpeg(encoded(".jpg"))
+    assert not is_plain_jpeg(turned(encoded(".jpg"), 1))
+    assert not is_plain_jpeg(SIZED["grey JPEG"])
+    assert not is_plain_jpeg(encoded(".png"))
+
+
+NAMED = {
+    "a GIF": b"GIF89a" + bytes(40),
+    "a TIFF": b"II*\0" + bytes(40),
+    "a PDF": b"%PDF-1.7" + bytes(40),
+    "a HEIC or AVIF image": b"\0\0\0\x18ftypheic" + bytes(40),
+}
+
+
+@pytest.mark.parametrize(("name", "data"), NAMED.items(), ids=NAMED)
+def test_a_format_that_is_not_read_is_named(name, data):
+    with pytest.raises(ImageError, match=f"^{name}, not a JPEG, PNG, WebP or BMP image") as refusal:
+        decode_rgb(data)
+    assert refusal.value.remedy == "save it anew as JPEG or PNG"
 
 
 UNKNOWN = {

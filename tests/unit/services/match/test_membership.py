@@ -75,14 +75,11 @@ async def test_the_portrait_is_that_of_the_best_image(desk):
     assert list(desk.portraits.kept.values()) == [first]
 
 
-async def test_a_portrait_that_is_replaced_is_erased_first(crew, log, clock):
-    desk = MatchDesk(crew, log, clock)
-    await desk.create()
+async def test_a_better_image_takes_the_place_of_the_portrait(desk):
     await desk.enrol("S-1", 2, image=png(picture(2, shades=60)))
     (first,) = desk.portraits.kept.values()
     await desk.enrol("S-1", 1)
     assert list(desk.portraits.kept.values()) != [first]
-    assert desk.portraits.dropped == ["reference.wanted.S-1"]
 
 
 async def test_an_image_without_a_usable_face_is_refused_with_reason_and_remedy_and_nothing_is_kept(desk):
