@@ -147,10 +147,10 @@ async def test_an_evaluation_ends_with_a_restart_and_others_do_not(work):
 
 
 async def test_in_urgency_its_warrant_ends_with_the_time_without_a_judge(work):
-    armed_at = work.clock.now
-    record = await work.to("armed", **URGENT, ends_at=armed_at + 24 * HOUR_S)
-    assert record.urgent_until == armed_at + 24 * HOUR_S
-    assert work.warrant.ends_at == min(record.urgent_until, record.draft.ends_at)
+    work.profiles["eu-ai-act"] = load_profiles()["eu-ai-act"].model_copy(update={"urgency_hours": 2.0})
+    record = await work.to("armed", **URGENT)
+    assert record.urgent_until == work.warrant.ends_at == work.clock.now + 2 * HOUR_S
+    assert not work.warrant.covers("gate-1", work.clock.now + 2 * HOUR_S)
 
 
 async def test_arming_it_again_does_not_give_it_more_time(work):
