@@ -51,7 +51,7 @@ def test_the_demo_shows_its_alert_its_table_and_where_the_report_is(watchline):
 def test_the_demo_reports_its_deployment_and_proves_that_it_is_purged_and_audited(watchline):
     done = watchline.run("demo", "--data-dir", "data")
 
-    row = next(csv.DictReader((watchline.folder / "data" / "deployment" / "report.csv").open()))
+    row = next(csv.DictReader((watchline.folder / "data" / "deployment" / "report.csv").read_text().splitlines()))
     assert (row["stamp"], row["profile"], row["state"]) == ("EVALUATION", "evaluation", "ended")
     assert (row["alerts"], row["faces_seen"], row["list_size"]) == ("1", "2", "1")
     assert f"{row['deployment']} has ended: its list is destroyed" in done.stdout
