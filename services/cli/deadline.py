@@ -9,6 +9,8 @@ from libs.errors import UserError
 
 SECONDS = {"min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(min|h|d|w)")
+LATEST = 253_402_300_799.0
+"""The end of the year 9999, which is the last that can be shown."""
 HOW = "write a length of time like 30d, 12h or 90min, or a time like 2026-03-14 or 2026-03-14T09:30:00+00:00"
 
 
@@ -22,6 +24,8 @@ def parse_deadline(text: str, now: float, what: str) -> float:
         at = _parsed(text.strip(), now)
     except (ValueError, OverflowError):
         raise UserError(f"{what} {text!r} is no time", HOW) from None
+    if at > LATEST:
+        raise UserError(f"{what} {text!r} is too far away", HOW)
     if at <= now:
         raise UserError(f"{what} {text!r} is past", "give a later time")
     return at
