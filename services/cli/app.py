@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -187,24 +188,33 @@ def bench(
         bool, typer.Option("--realtime", help="Measure the latency from capture to alert too, on live cameras.")
     ] = False,
     realtime_s: Annotated[float, typer.Option("--realtime-seconds", min=1, help="For how long.")] = 60.0,
+    photos: Annotated[
+        Path | None, typer.Option("--import", help="Measure the import of this folder of photographs instead.")
+    ] = None,
     json_out: JsonOption = None,
     data_dir: DataOption = Path(".watchline/bench"),
 ) -> None:
     """How fast the pipeline is here: beside the best that one process can do, and beside a naive OpenCV loop.
 
     In one run, on the same frames: frames a second, CPU and memory by process, and bytes on the bus. Takes two minutes.
+    With `--import` it is the import of watch lists, beside the best that one process can do on the same photographs.
     docs/performance.md says how each is built and what the figures mean.
     """
-    from services.cli.bench import run as bench_parts  # noqa: PLC0415  loads what no other command needs
+    from services.cli.bench import importing  # noqa: PLC0415  loads what no other command needs
+    from services.cli.bench import run as bench_parts  # noqa: PLC0415  so does this
 
     check_outputs(json_out, data_dir)
     store = console.fetch_assets((*MODELS, *demo_parts.ASSETS))
+    tell = console.err.print
+    if photos is not None:
+        imports = until_done(importing.run_import_bench(photos, repeats, data_dir, tell))
+        importing.print_import_figures(imports, console.out)
+        _write_figures(imports.as_json(), json_out)
+        return
     options = bench_parts.BenchOptions(source, cameras, seconds, repeats, realtime_s if realtime else None)
-    figures = until_done(bench_parts.run_bench(options, store, data_dir, console.err.print))
+    figures = until_done(bench_parts.run_bench(options, store, data_dir, tell))
     bench_parts.print_figures(figures, console.out)
-    if json_out is not None:
-        json_out.write_text(json.dumps(figures.as_json(), indent=2) + "\n")
-        console.print_written("figures", json_out)
+    _write_figures(figures.as_json(), json_out)
 
 
 @app.command("run", rich_help_panel=RUN)
@@ -281,10 +291,14 @@ def _replay(options: ReplayOptions, data_dir: Path, ending: demo_parts.Ending | 
 def _tell(outcome: Outcome, data_dir: Path, json_out: Path | None) -> None:
     console.print_outcome(outcome)
     console.print_written("report", write_report(outcome, data_dir / "report.html"))
-    if json_out is not None:
-        json_out.write_text(json.dumps(outcome.as_json(), indent=2) + "\n")
-        console.print_written("figures", json_out)
+    _write_figures(outcome.as_json(), json_out)
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
     if not outcome.is_whole():
         raise typer.Exit(1)
+
+
+def _write_figures(figures: Mapping[str, object], json_out: Path | None) -> None:
+    if json_out is not None:
+        json_out.write_text(json.dumps(figures, indent=2) + "\n")
+        console.print_written("figures", json_out)

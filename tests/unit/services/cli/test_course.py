@@ -66,7 +66,8 @@ async def test_an_act_whose_answer_was_lost_is_not_done_twice(site, course):
     assert site.acts == WHOLE
 
 
-async def test_a_deployment_that_somebody_else_ended_meanwhile_is_looked_at_again(site, course):
+async def test_a_deployment_that_somebody_else_ended_meanwhile_is_looked_at_again(site, course, monkeypatch):
+    monkeypatch.setattr(course_module, "HEARSAY_S", 0.0)
     site.deployment(NAME, "armed")
     site.before_act = lambda: site.deployments[NAME].state == "armed" and site.change(NAME, "ended")
     assert await course.go(TO_PURGED) == "purged"
