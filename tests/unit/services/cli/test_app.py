@@ -9,7 +9,7 @@ COMMAND = get_command(app)
 
 def test_the_commands_come_in_the_order_in_which_a_newcomer_needs_them():
     names = COMMAND.list_commands(None)
-    assert names == STORY
+    assert tuple(names) == STORY
     assert names[:1] == ["demo"]
     assert names.index("watchlist") < names.index("deployment") < names.index("alerts") < names.index("audit")
 
