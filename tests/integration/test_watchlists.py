@@ -2,22 +2,16 @@
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
 
-import numpy as np
 import pytest
 
-from libs.bus import AskError, Endpoint, Records, connect
+from libs.bus import AskError, Records
 from libs.errors import TransientError
 from libs.seals import Signer
-from libs.service import Host
-from libs.settings import NatsSettings, ServiceSettings
 from proto import subjects
-from proto.governance import AuditEntry, EntryRecord, NameRecord
-from proto.messages import Detections, DetectRequest, EmbedReply, EmbedRequest, EnrolReply
+from proto.governance import EntryRecord, NameRecord
+from proto.messages import EnrolReply
 from proto.requests import (
-    AuditReply,
-    AuditRequest,
     CreateListRequest,
     DestroyListRequest,
     DuplicatesReply,
@@ -30,66 +24,15 @@ from proto.requests import (
 from services.cli import importing
 from services.cli.client import Client
 from services.cli.importing import ImageFile, abort_import, entries_of, import_images
-from services.match.service import match
-from tests.match_desk import VERSION, entry_form, face_at, faces, list_form, picture, png
+from tests.match_desk import VERSION, entry_form, list_form, picture, png
+from tests.match_world import answering_peers, running_match
 
 NAME = "Jane Mary Unusual-Doe"
 
 
-def template_of(chip):
-    """A unit vector that only this chip has; of a mirrored chip too."""
-    seed = int(np.sort(chip.reshape(-1)).astype(np.int64) @ np.arange(chip.size)) % 2**32
-    row = np.random.default_rng(seed).normal(size=128)
-    return (row / np.linalg.norm(row)).astype(np.float32)
-
-
-class Peers:
-    """detect, embed and the audit of govern, answering on the bus; `portraits` and `templates` are what they saw."""
-
-    def __init__(self):
-        self.audit = []
-        self.templates = []
-        self.held = asyncio.Event()
-        self.held.set()
-        self.asked = asyncio.Event()
-
-    async def detect(self, ask: DetectRequest) -> Detections:
-        self.asked.set()
-        await self.held.wait()
-        return faces(face_at())(ask)
-
-    async def embed(self, ask: EmbedRequest) -> EmbedReply:
-        templates = np.stack([template_of(chip) for chip in ask.chips])
-        mean = templates.mean(axis=0)
-        self.templates.append((mean / np.linalg.norm(mean)).astype(np.float32))
-        return EmbedReply(templates=templates, template_version=VERSION)
-
-    async def append(self, ask: AuditRequest) -> AuditReply:
-        if ask.id not in [request.id for request in self.audit]:
-            self.audit.append(ask)
-        told = {name: getattr(ask, name) for name in AuditRequest.model_fields}
-        return AuditReply(entry=AuditEntry(sequence=1, previous=bytes(32), at=1.0, **told))
-
-
-@asynccontextmanager
-async def running_match(nats_server, log):
-    async with (
-        connect(NatsSettings(url=nats_server.url), "match", log) as bus,
-        asyncio.TaskGroup() as tasks,
-        match(Host("match", bus, log, ServiceSettings(), tasks)),
-    ):
-        yield
-
-
 @pytest.fixture
 async def peers(nats_server, log):
-    peers = Peers()
-    async with (
-        connect(NatsSettings(url=nats_server.url), "peers", log) as bus,
-        bus.answering(subjects.DETECT, DetectRequest, peers.detect, 8),
-        bus.answering(subjects.EMBED, EmbedRequest, peers.embed, 8),
-        bus.micro_service("auditing", subjects.AUDIT_ASKS, {"append": Endpoint(AuditRequest, peers.append)}),
-    ):
+    async with answering_peers(nats_server, log) as peers:
         yield peers
 
 

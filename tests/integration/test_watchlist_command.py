@@ -1,0 +1,236 @@
+"""`watchline watchlist` as a person meets it: what it prints, what it writes, and its exit codes."""
+
+import asyncio
+import csv
+import json
+import os
+import signal
+import sys
+
+import pytest
+
+from tests.match_desk import picture, png
+from tests.match_world import answering_peers, running_match
+
+CREATE = {
+    "--purpose": "arrest warrants of the county",
+    "--owner": "custody unit",
+    "--category": "wanted on warrant",
+    "--response": "red",
+    "--lawful-basis": "DPA 2018, part 3",
+    "--criteria": "a warrant for an indictable offence",
+    "--expires": "30d",
+}
+ENTRY = {
+    "--reason": "warrant 17/2023",
+    "--requester": "Insp. 4711",
+    "--source": "custody",
+    "--lawful-basis": "PACE 1984, s. 64A",
+    "--expires": "10d",
+}
+MANIFEST = "subject,image,reason,requester,source,lawful_basis,expires,name\n"
+
+
+def options(named, **changes):
+    merged = {**named, **{f"--{name.replace('_', '-')}": value for name, value in changes.items()}}
+    return [part for pair in merged.items() for part in pair]
+
+
+@pytest.fixture
+async def peers(nats_server, log, crew, tmp_path, monkeypatch):
+    """A running match and its peers."""
+    for name, value in crew.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("WATCHLINE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("WATCHLINE_NATS_URL", nats_server.url)
+    async with answering_peers(nats_server, log) as answering, running_match(nats_server, log):
+        yield answering
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of six pictures, two each of three subjects; and one file that is none."""
+    for number in range(6):
+        path = tmp_path / "photos" / f"S-{number // 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(picture(number)))
+    return tmp_path / "photos"
+
+
+def started(*arguments, officer="l-stone"):
+    who = {"WATCHLINE_OFFICER": officer} if officer else {}
+    environment = {**os.environ, **who, "COLUMNS": "200", "NO_COLOR": "1"}
+    return asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.cli", "watchlist", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+    )
+
+
+async def run(*arguments, officer="l-stone"):
+    """The exit code of the command, and what it printed on both streams."""
+    process = await started(*arguments, officer=officer)
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def created(name="wanted"):
+    code, out, err = await run("create", name, *options(CREATE))
+    assert code == 0, err
+    return out
+
+
+async def test_a_list_is_made_filled_shown_and_destroyed(peers, photos):
+    assert "wanted version 1: ready, 0 people, 0 references" in await created()
+    code, out, err = await run("import", "wanted", str(photos), *options(ENTRY))
+    assert code == 0, err
+    assert "6 images enrolled" in out
+    assert "wanted has 3 people with 6 references now" in out
+    code, out, _ = await run("list", officer="")
+    assert code == 0
+    assert "wanted" in out
+    code, out, _ = await run("show", "wanted", "--entries", officer="")
+    assert code == 0
+    assert "purpose:      arrest warrants of the county" in out
+    assert "l-stone: import" in out
+    assert "warrant 17/2023" in out
+    code, out, _ = await run("remove", "wanted", "S-0", "--reason", "withdrawn")
+    assert (code, "2 people, 4 references" in out) == (0, True)
+    code, out, _ = await run("destroy", "wanted", "--reason", "the deployment is over")
+    assert code == 0
+    assert "destroyed, 2 people, 4 references" in out
+    code, _, err = await run("destroy", "wanted", "--reason", "again")
+    assert code == 1
+    assert "destroyed already" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+async def test_what_is_refused_goes_into_a_table_and_a_file_with_reason_and_remedy(peers, photos, tmp_path):
+    await created()
+    (photos / "broken.png").write_bytes(b"no picture")
+    rows = [f"S-{n // 2},S-{n // 2}/{n}.png,r,q,s,b,10d,Jane" for n in range(6)]
+    rows += ["S-9,broken.png,r,q,s,b,10d,", "S-8,nothing.png,r,q,s,b,10d,", ",x.png,r,q,s,b,10d,"]
+    manifest = tmp_path / "list.csv"
+    manifest.write_text(MANIFEST + "\n".join(rows) + "\n")
+    refusals = tmp_path / "refused.csv"
+    code, out, err = await run("import", "wanted", str(manifest), "--images", str(photos), "--refusals", str(refusals))
+    assert code == 1, err
+    assert "6 images enrolled" in out
+    assert "2 images were refused, and 1 rows of the manifest" in out
+    assert "not a JPEG, PNG, WebP or BMP image" in out
+    with refusals.open() as file:
+        written = {(row["line"], row["subject"]): (row["reason"], row["remedy"]) for row in csv.DictReader(file)}
+    assert written["", "S-9"] == ("not a JPEG, PNG, WebP or BMP image", "save it anew as JPEG or PNG")
+    assert "cannot be read" in written["", "S-8"][0]
+    assert written["10", ""] == ("subject is empty", "fill in subject")
+    code, out, _ = await run("show", "wanted", "--names", "--json", officer="")
+    assert {entry["name"] for entry in json.loads(out)["entries"]} == {"Jane"}
+
+
+async def test_an_import_that_is_done_again_passes_over_what_is_there(peers, photos):
+    await created()
+    await run("import", "wanted", str(photos), *options(ENTRY))
+    code, out, _ = await run("import", "wanted", str(photos), *options(ENTRY), "--json")
+    told = json.loads(out)
+    assert (code, told["enrolled"], told["already"], told["refused"]) == (0, 0, 6, [])
+
+
+async def test_ctrl_c_leaves_an_import_that_can_go_on_and_says_how(peers, photos):
+    await created()
+    peers.held.clear()
+    process = await started("import", "wanted", str(photos), *options(ENTRY))
+    await asyncio.wait_for(peers.asked.wait(), 30)
+    process.send_signal(signal.SIGINT)
+    peers.held.set()
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert "is not complete" in err.decode()
+    assert "Run the same command again" in err.decode()
+    code, out, _ = await run("show", "wanted", officer="")
+    assert "import under way" in out
+    code, out, err = await run("import", "wanted", str(photos), *options(ENTRY))
+    assert code == 0, err
+    assert "3 people with 6 references" in out
+
+
+async def test_an_import_can_be_taken_back(peers, photos):
+    await created()
+    peers.held.clear()
+    process = await started("import", "wanted", str(photos), *options(ENTRY))
+    await asyncio.wait_for(peers.asked.wait(), 30)
+    process.send_signal(signal.SIGINT)
+    peers.held.set()
+    await process.communicate()
+    code, out, err = await run("import", "wanted", "--abort")
+    assert code == 0, err
+    assert "ready, 0 people, 0 references" in out
+    code, _, err = await run("import", "wanted", "--abort")
+    assert (code, "no import of wanted is under way" in err) == (2, True)
+
+
+async def test_one_person_is_enrolled_and_the_second_number_of_the_same_face_is_shown(peers, photos):
+    await created()
+    image = str(photos / "S-0" / "0.png")
+    code, out, err = await run("enrol", "wanted", "S-0", image, *options(ENTRY))
+    assert code == 0, err
+    assert "S-0 is on wanted, quality" in out
+    assert "already" in (await run("enrol", "wanted", "S-0", image, *options(ENTRY)))[1]
+    await run("enrol", "wanted", "S-77", image, *options(ENTRY))
+    code, out, _ = await run("duplicates", "wanted", "--from", "0.9", officer="")
+    assert code == 0
+    assert "S-77" in out
+    assert "1.000" in out
+
+
+async def test_a_face_that_will_not_do_is_refused_with_what_to_do(peers, photos, tmp_path):
+    await created()
+    (tmp_path / "grey.png").write_bytes(png(picture(1, shades=2)))
+    code, _, err = await run("enrol", "wanted", "S-0", str(tmp_path / "grey.png"), *options(ENTRY))
+    assert code == 1
+    assert "use a sharper image" in err
+
+
+BAD = {
+    "a list that is not there": (("show", "nowhere"), 1, "there is no watch list nowhere"),
+    "a folder without particulars": (("import", "wanted", "{photos}"), 2, "give --reason, --requester, --source"),
+    "nothing to import": (("import", "wanted"), 2, "nothing is named to import"),
+    "a manifest that is not there": (("import", "wanted", "/nowhere.csv"), 2, "does not exist"),
+    "a time that is none": (("expire", "wanted", "--at", "soon", "--reason", "r"), 2, "is no time"),
+    "a name that is none": (("create", "Wanted!", *options(CREATE)), 2, "watch-list will not do"),
+    "a class that is none": (("create", "x", *options(CREATE, response="blue")), 2, "give one of red, amber, green"),
+    "a list that was made before": (("create", "wanted", *options(CREATE)), 1, "choose another name"),
+    "a person who is not on it": (("remove", "wanted", "S-9", "--reason", "r"), 1, "not on the list"),
+    "an entry that expired": (("enrol", "wanted", "S-1", "x.png", *options(ENTRY, expires="2020-01-01")), 2, "is past"),
+    "an image that is not there": (("enrol", "wanted", "S-1", "x.png", *options(ENTRY)), 1, "cannot be read"),
+    "a minor without rationale": (
+        ("enrol", "wanted", "S-1", "x.png", *options(ENTRY), "--under-18"),
+        2,
+        "needs under_18_rationale",
+    ),
+    "refusals that cannot be written": (
+        ("import", "wanted", "{photos}", *options(ENTRY), "--refusals", "/nowhere/r.csv"),
+        2,
+        "cannot be written",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "exit_code", "words"), BAD.values(), ids=BAD)
+async def test_it_is_said_in_a_line_what_is_wrong_with(peers, photos, arguments, exit_code, words):
+    if "nowhere" not in arguments:
+        await created()
+    code, _, err = await run(*(argument.format(photos=photos) for argument in arguments))
+    assert code == exit_code
+    assert words in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+
+
+async def test_who_is_no_list_manager_or_nobody_is_refused(peers, photos):
+    code, _, err = await run("create", "wanted", *options(CREATE), officer="d-green")
+    assert (code, "not one of: list_manager" in err) == (1, True)
+    code, _, err = await run("create", "wanted", *options(CREATE), officer="")
+    assert (code, "give --as OFFICER" in err) == (2, True)
+    code, _, err = await run("create", "wanted", *options(CREATE), "--as", "stranger", officer="")
+    assert (code, "cannot be read" in err) == (2, True)
