@@ -179,6 +179,8 @@ class EmbedRequest(Message):
     """Asks for the templates of aligned faces."""
 
     chips: Chips
+    both_ways: bool = False
+    """Whether each is to be the mean of the face's template and that of its mirror image, of length 1: references."""
 
 
 class EmbedReply(Message):

@@ -174,7 +174,7 @@ class Peers:
         if subject == subjects.DETECT:
             return faces(*([face_at()] * self.faces))(message)
         if subject == subjects.EMBED:
-            return EmbedReply(templates=template_of(message.chips), template_version=VERSION)
+            return embedded(message)
         assert subject == f"{subjects.AUDIT_ASKS}.append"
         if self.audit_away:
             raise TransientError("nobody answered")
@@ -349,6 +349,14 @@ def faces(*landmarks, scores=None):
         )
 
     return detect
+
+
+def embedded(ask):
+    """What embed answers to an ask for references."""
+    assert ask.both_ways
+    means = template_of(ask.chips) + template_of(ask.chips[:, :, ::-1])
+    means = means / np.linalg.norm(means, axis=1, keepdims=True)
+    return EmbedReply(templates=means.astype(np.float32), template_version=VERSION)
 
 
 def fails_with(error):

@@ -34,8 +34,6 @@ M = TypeVar("M", bound=Message)
 R = TypeVar("R", bound=Message)
 
 SERVICE_VERSION = "1.0.0"
-MICRO_CONCURRENCY = 8
-"""Asks of one endpoint of a micro service that are answered at a time."""
 CLOSE_S = 1.0
 """How long an orderly end may take that needs the server, which may be away."""
 PENDING_NEWS = 64
@@ -308,7 +306,7 @@ class Bus:
         service = await add_service(self._nc, ServiceConfig(name=name, version=SERVICE_VERSION))
         for name_of, endpoint in endpoints.items():
             subject = f"{prefix}.{name_of}"
-            desk = Desk(subject, endpoint, MICRO_CONCURRENCY, self.dead_letter, self.log)
+            desk = Desk(subject, endpoint, endpoint.concurrency, self.dead_letter, self.log)
             desks.append(desk)
             await service.add_endpoint(
                 EndpointConfig(name=name_of, subject=subject, queue_group=name, handler=desk.take_request)

@@ -35,6 +35,8 @@ class Endpoint(Generic[M]):
 
     reads: type[M]
     answer: Answer[M]
+    concurrency: int = 8
+    """Asks that are answered at a time; more wait."""
 
 
 class AskError(PermanentError):

@@ -24,8 +24,9 @@ from services.cli.patience import heed_cancellation, insist
 
 ENROL_TIMEOUT_S = 30.0
 """How long one image may take; it takes about 30 ms."""
-SUBJECTS_AT_ONCE = 16
-"""Subjects whose images are under way at a time. Those of one go one after the other."""
+SUBJECTS_AT_ONCE = 32
+"""Subjects whose images are under way at a time, so that they share messages and ways to the disk. Those of one go one
+after the other."""
 MAX_REFERENCE_BYTES = 7 * 1024 * 1024
 """A little under the largest message the bus of the single machine carries (8 MB)."""
 PAGE = 2000

@@ -38,9 +38,19 @@ class Embedder:
 
     async def templates(self, ask: EmbedRequest) -> EmbedReply:
         """The templates of the chips asked for."""
-        templates = await asyncio.gather(*(self._batcher(chip) for chip in ask.chips))
+        chips = [*ask.chips, *(ask.chips[:, :, ::-1] if ask.both_ways else ())]
+        templates = await asyncio.gather(*(self._batcher(chip) for chip in chips))
         stacked = np.stack(templates) if templates else np.zeros((0, 0), np.float32)
-        return EmbedReply(templates=stacked, template_version=self._version)
+        found = _means(stacked) if ask.both_ways and templates else stacked
+        return EmbedReply(templates=found, template_version=self._version)
+
+
+def _means(templates: Floats) -> Floats:
+    """Of templates (2n, d) of faces and then of their mirror images: the mean of each two, of length 1."""
+    faces, mirrored = np.split(templates, 2)
+    sums = faces + mirrored
+    means: Floats = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
+    return means
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """From one image file to one reference, or to the reason why not and what to do about it.
 
-An image must show exactly one face, large and good enough to be compared. The template is the mean of the face and
-its mirror image, which costs nothing when searching (measured on LFW: TPIR at FPIR 1 %, N = 1,000, from 0.9695 to
+An image must show exactly one face, large and good enough to be compared. Its template is the mean of the face and its
+mirror image, which costs nothing when searching (measured on LFW: TPIR at FPIR 1 %, N = 1,000, from 0.9695 to
 0.9750).
 """
 
@@ -23,8 +23,9 @@ from libs.images import ImageError, decode_rgb, encode_jpeg, image_size, is_plai
 from libs.portrait import encode_portrait, portrait_box
 from libs.quality import chip_quality, geometry_quality, unify
 from proto import subjects
-from proto.messages import Detections, DetectRequest, EmbedReply, EmbedRequest
+from proto.messages import Detections, DetectRequest
 from proto.quality import Quality
+from services.match.embedding import Embedding
 from services.match.registry import Asker
 from services.match.settings import EnrolmentSettings
 
@@ -33,6 +34,8 @@ Arguments = TypeVarTuple("Arguments")
 
 DETECT_JPEG_QUALITY = 95
 """Of 0..100: enrolment is rare, so its detection need not save bytes."""
+DETECT_TIMEOUT_S = 5.0
+"""How long `detect` may take: 10 ms on an idle core, and cameras may keep it busy."""
 SMALL_PIXELS = 250_000
 """An image of 500 x 500 is opened in 2 ms."""
 REMEDIES = {
@@ -81,7 +84,7 @@ class Enrolment:
 
     def __init__(self, bus: Asker, template_version: str, settings: EnrolmentSettings) -> None:
         self._bus = bus
-        self._version = template_version
+        self._embedding = Embedding(bus, template_version)
         self._settings = settings
         self._hands = ThreadPoolExecutor(settings.threads, "enrolment")
 
@@ -96,13 +99,14 @@ class Enrolment:
         small = _is_small(data)
         image, ask = await self._run(small, _opened, data, self._settings.detect_width_px)
         try:
-            found = await self._bus.ask(subjects.DETECT, ask, Detections)
+            found = await self._bus.ask(subjects.DETECT, ask, Detections, DETECT_TIMEOUT_S)
         except AskError as error:
             raise RefusedImageError(error.reason, REMEDIES["not read"]) from None
         self._must_be_one(found)
         face = await self._run(small, _cut, image, found)
         self._must_be_good(face.quality)
-        return FaceReference(await self._template(face.chip), face.portrait, face.quality)
+        template = await self._embedding.template_of(face.chip)
+        return FaceReference(template, face.portrait, face.quality)
 
     def close(self) -> None:
         """Lets its threads go."""
@@ -130,15 +134,6 @@ class Enrolment:
                     component,
                     (measured, least),
                 )
-
-    async def _template(self, chip: Image) -> Floats:
-        both = np.stack([chip, chip[:, ::-1]])
-        reply = await self._bus.ask(subjects.EMBED, EmbedRequest(chips=both), EmbedReply)
-        if reply.template_version != self._version:
-            raise PermanentError(f"embed runs {reply.template_version}, the gallery holds {self._version}")
-        mean = reply.templates.mean(axis=0)
-        template: Floats = (mean / np.linalg.norm(mean)).astype(np.float32)
-        return template
 
     async def _run(self, here: bool, work: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
         """What `work` comes to: here, or in a thread where it would keep others waiting."""

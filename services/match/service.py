@@ -33,6 +33,9 @@ from services.match.settings import EnrolmentSettings, MatchSettings, QdrantSett
 from services.match.sweeper import Sweeper
 from services.match.watchlists import WatchLists
 
+ENROLMENTS_AT_ONCE = 32
+"""Images under way at a time; they are embedded and stored in groups."""
+
 
 @asynccontextmanager
 async def match(host: Host) -> AsyncIterator[None]:
@@ -68,7 +71,7 @@ async def _lists_kept(host: Host, registry: Registry, enrolment: Enrolment, swee
     endpoints: dict[str, Endpoint[Any]] = {
         "create": Endpoint(Sealed, lists.create),
         "import": Endpoint(Sealed, imports.step),
-        "enrol": Endpoint(Sealed, membership.enrol),
+        "enrol": Endpoint(Sealed, membership.enrol, concurrency=ENROLMENTS_AT_ONCE),
         "remove": Endpoint(Sealed, membership.remove),
         "expire": Endpoint(Sealed, lists.expire),
         "destroy": Endpoint(Sealed, lists.destroy),

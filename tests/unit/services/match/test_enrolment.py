@@ -1,5 +1,7 @@
 """From an image file to a reference, or to the reason why not, in words, in numbers, and with a remedy."""
 
+import asyncio
+
 import cv2
 import numpy as np
 import pytest
@@ -8,22 +10,17 @@ from libs.bus import AskError
 from libs.errors import PermanentError, TransientError
 from libs.geometry import align
 from libs.images import decode_rgb
-from proto.messages import EmbedReply
 from services.match.enrolment import Enrolment, RefusedImageError
 from services.match.settings import EnrolmentSettings
 from tests.fakes import Asked, template_of
-from tests.match_desk import VERSION, face_at, faces, fails_with, picture, png
+from tests.match_desk import VERSION, embedded, face_at, faces, fails_with, picture, png
 
 
 def jpeg(image):
     return cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
 
 
-def embed(ask):
-    return EmbedReply(templates=template_of(ask.chips), template_version=VERSION)
-
-
-def enrolment(detect=None, embedder=embed, **settings):
+def enrolment(detect=None, embedder=embedded, **settings):
     bus = Asked(detect=detect or faces(face_at()), embed=embedder)
     return Enrolment(bus, VERSION, EnrolmentSettings(**settings)), bus
 
@@ -53,7 +50,7 @@ async def test_the_face_is_cut_from_the_image_itself_not_from_the_small_copy_the
     asked = bus.asks[0]
     assert (asked.width, asked.height) == (1600, 1200)
     assert decode_rgb(asked.jpeg).shape == (240, 320, 3)
-    assert bus.asks[1].chips.shape == (2, 112, 112, 3)
+    assert bus.asks[1].chips.shape == (1, 112, 112, 3)
 
 
 async def test_a_small_image_is_not_enlarged_for_the_detector():
@@ -151,7 +148,7 @@ async def test_a_file_is_refused_that_is(data, reason, remedy):
 
 
 async def test_an_embedder_of_another_version_than_the_gallery_is_an_error():
-    desk, _ = enrolment(embedder=lambda ask: embed(ask).model_copy(update={"template_version": "other-1"}))
+    desk, _ = enrolment(embedder=lambda ask: embedded(ask).model_copy(update={"template_version": "other-1"}))
     with pytest.raises(PermanentError, match="embed runs other-1, the gallery holds sface-2021dec"):
         await desk.reference_of(png(picture()))
 
@@ -161,6 +158,42 @@ async def test_a_stage_that_is_away_is_said_so(who):
     desk, _ = enrolment(**{who: fails_with(TransientError("nobody answered"))})
     with pytest.raises(TransientError, match="nobody answered"):
         await desk.reference_of(png(picture()))
+
+
+async def test_faces_that_wait_for_others_are_asked_for_together_and_each_gets_its_own_template():
+    answering, asked = asyncio.Event(), []
+
+    class Slow(Asked):
+        async def ask(self, subject, message, expected, timeout_s=None):
+            if hasattr(message, "chips"):
+                asked.append(len(message.chips))
+                await answering.wait()
+            return await super().ask(subject, message, expected, timeout_s)
+
+    bus = Slow(detect=faces(face_at()), embed=embedded)
+    desk = Enrolment(bus, VERSION, EnrolmentSettings())
+    tasks = [asyncio.create_task(desk.reference_of(png(picture(number)))) for number in range(20)]
+    while len(asked) < 3:
+        await asyncio.sleep(0)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    answering.set()
+    found = await asyncio.gather(*tasks)
+    assert sum(asked) == 20
+    assert max(asked) <= 4
+    assert len(asked) < 12
+    alone, _ = enrolment()
+    for number in (0, 7, 19):
+        expected = await alone.reference_of(png(picture(number)))
+        assert np.allclose(found[number].template, expected.template, atol=1e-6)
+
+
+async def test_an_embedder_that_is_away_is_told_to_all_who_wait_together():
+    desk, _ = enrolment(embedder=fails_with(TransientError("nobody answered")))
+    came_to = await asyncio.gather(
+        *(desk.reference_of(png(picture(number))) for number in range(5)), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in came_to] == [TransientError] * 5
 
 
 async def test_an_image_that_the_detector_refuses_is_refused_with_its_reason():
