@@ -218,7 +218,7 @@ async def test_the_same_file_gives_the_same_samples(tools, clip):
 async def test_outside_the_armed_window_no_source_is_even_opened(tools, statuses, clip, changes, monkeypatch):
     opened = []
     monkeypatch.setattr(camera_module, "open_source", lambda *arguments: opened.append(arguments))
-    await CameraActor(record(clip), warrant(**changes), tools).run()
+    await CameraActor(record(clip, retries=0), warrant(**changes), tools).run()
 
     assert opened == []
     assert tools.bus.asked == []
