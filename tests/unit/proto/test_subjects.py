@@ -32,6 +32,7 @@ HOSTILE = {
         ("probe", "watchline.v1.probe.gate-1", "probe.gate-1-0c8f-17.2"),
         ("candidates", "watchline.v1.candidates.gate-1", "candidates.gate-1-0c8f-17.2"),
         ("alert", "watchline.v1.alert.station-north.gate-1", "alert.a1b2c3"),
+        ("intervention", "watchline.v1.intervention.station-north.gate-1", "intervention.a1b2c3"),
         ("dead_letter", "watchline.v1.deadletter.match", "dead.match.probe.gate-1-0c8f-17.2"),
     ],
 )

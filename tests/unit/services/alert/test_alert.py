@@ -404,3 +404,5 @@ async def test_nothing_is_raised_or_kept_for_a_deployment_that_is(memory, clock,
 async def test_the_rule_of_the_record_in_force_applies(alerter, memory):
     memory.deployments.known["station-north"] = changed("warrant", threshold=0.9, record_version=4)
     assert await alerter.consider(seen(scores=[("S-1", 0.8)])) == []
+    (alert,) = await alerter.consider(seen(track="t2", scores=[("S-1", 0.95)]))
+    assert (alert.record_version, alert.threshold) == (4, 0.9)
