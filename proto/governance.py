@@ -186,6 +186,8 @@ class Warrant(Message):
     """The shortest time between two alerts for one subject at one camera."""
     starts_at: float
     ends_at: float
+    first_armed: float = 0.0
+    """When it was first armed, in Unix seconds; 0 where that is not known."""
     profile: str = ""
     stamp: str = ""
     """Written on every alert and report: `EVALUATION`, or nothing."""
@@ -213,6 +215,11 @@ class Warrant(Message):
     def covers(self, camera: str, now: float) -> bool:
         """Whether the deployment may run at `now` (Unix seconds) and `camera` is one of its own."""
         return self.armed_at(now) and camera in self.cameras
+
+    @property
+    def in_force_from(self) -> float:
+        """When its cameras could first run: recordings are timed from here, as if they happened now."""
+        return max(self.starts_at, self.first_armed)
 
     def zone(self, camera: str) -> Zone:
         """The zone of recognition of a camera."""

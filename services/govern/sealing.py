@@ -75,6 +75,7 @@ def warrant_of(record: DeploymentRecord, threshold: float, profile: Profile | No
         "cooldown_s": draft.cooldown_s,
         "starts_at": draft.starts_at,
         "ends_at": ends_at,
+        "first_armed": record.armed_at,
         "profile": draft.profile,
     }
     if profile is not None:

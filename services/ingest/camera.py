@@ -138,7 +138,7 @@ class CameraActor:
 
     async def _read_once(self) -> None:
         options = ReaderOptions(
-            realtime=self._record.realtime, epoch_s=self.armed().starts_at, may_go_on=self._is_armed
+            realtime=self._record.realtime, epoch_s=self.armed().in_force_from, may_go_on=self._is_armed
         )
         async with Reader(self._open, options) as reader:
             self.live, self._opened = reader.source.live, True
