@@ -202,7 +202,12 @@ class Roster:
         now = self._clock()
         if abs(now - act.at) > FRESH_S:
             raise ForbiddenError(f"the act was signed {now - act.at:.0f} s ago by its officer's clock: mend the clock")
-        self._seen = {nonce: at for nonce, at in self._seen.items() if at > now - 2 * FRESH_S}
+        self._forget_before(now - 2 * FRESH_S)
         if act.nonce in self._seen:
             raise ForbiddenError("the act came before: a copy of it was sent")
         self._seen[act.nonce] = now
+
+    def _forget_before(self, then: float) -> None:
+        """Drops the acts that were seen before `then`, which nobody can send again; they lie in the order they came."""
+        while self._seen and next(iter(self._seen.values())) <= then:
+            del self._seen[next(iter(self._seen))]

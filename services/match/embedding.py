@@ -19,9 +19,9 @@ from services.match.registry import Asker
 ASKS_AT_ONCE = 3
 """Under way at a time: enough to keep the cores of one `embed` busy while others gather."""
 FACES_AN_ASK = 4
-"""150 KB, of the 8 MB that a message may have; `embed` runs eight chips at a time, a face and its mirror image two."""
+"""150 KB, of the 8 MB that a message may have."""
 TIMEOUT_S = 8.0
-"""How long a group may take: 0.1 s on an idle core, and cameras may keep it busy. Who asks again too soon makes it busier."""
+"""How long a group may take: 0.1 s on an idle core, and cameras may keep it busy. Asking again makes it busier."""
 
 
 @dataclass

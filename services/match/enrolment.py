@@ -103,7 +103,7 @@ class Enrolment:
         except AskError as error:
             raise RefusedImageError(error.reason, REMEDIES["not read"]) from None
         self._must_be_one(found)
-        face = await self._run(small, _cut, image, found)
+        face = await self._run(small, cut, image, found.landmarks, found.boxes, found.detect_scores)
         self._must_be_good(face.quality)
         template = await self._embedding.template_of(face.chip)
         return FaceReference(template, face.portrait, face.quality)
@@ -172,10 +172,10 @@ def _detector_jpeg(image: Image, width_px: int) -> bytes:
     return encode_jpeg(np.asarray(small, np.uint8), DETECT_JPEG_QUALITY)
 
 
-def _cut(image: Image, found: Detections) -> Face:
-    landmarks, box = found.landmarks[0], found.boxes[0]
-    chip = align(image, landmarks)
-    quality = unify(geometry_quality(found.landmarks, found.detect_scores), 0, chip_quality(chip))
+def cut(image: Image, landmarks: Floats, boxes: Floats, detect_scores: Floats) -> Face:
+    """The surest of the faces that were found in an image: its chip, its portrait and its quality."""
+    chip, box = align(image, landmarks[0]), boxes[0]
+    quality = unify(geometry_quality(landmarks, detect_scores), 0, chip_quality(chip))
     height, width = image.shape[:2]
     x0, y0, x1, y1 = (round(side) for side in portrait_box(tuple(box.tolist())))
     region = image[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]

@@ -15,10 +15,6 @@ class _Turn:
     alone: bool = False
     waiting_alone: int = 0
 
-    @property
-    def unused(self) -> bool:
-        return not (self.together or self.alone or self.waiting_alone)
-
 
 class Turns:
     """One turn a list. Who waits to be alone comes before those who come later to share."""
@@ -50,6 +46,7 @@ class Turns:
                 turn.alone = True
             finally:
                 turn.waiting_alone -= 1
+                turn.change.notify_all()  # who gave up waiting lets those in who waited behind
         try:
             yield
         finally:

@@ -63,3 +63,13 @@ async def test_what_breaks_in_the_model_reaches_the_message_it_broke_for():
     async with Batcher(breaks, max_batch=4) as batcher:
         with pytest.raises(RuntimeError, match="the model broke"):
             await Embedder(batcher, "fake-1").probe(SAMPLE)
+
+
+async def test_a_reference_is_the_mean_of_a_face_and_its_mirror_image_of_length_one(embedder):
+    faces = chips(5)
+    reply = await embedder.templates(EmbedRequest(chips=faces, both_ways=True))
+    means = template_of(faces) + template_of(faces[:, :, ::-1])
+    assert reply.templates.shape == means.shape
+    assert reply.templates.dtype == np.float32
+    assert np.allclose(reply.templates, means / np.linalg.norm(means, axis=1, keepdims=True), atol=1e-6)
+    assert not np.allclose(reply.templates, template_of(faces), atol=1e-3)
