@@ -23,6 +23,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--write-golden", action="store_true", help="write the golden bytes of message kinds that have none yet"
     )
+    parser.addoption("--write-walkthrough", action="store_true", help="write docs/walkthrough.md from what it shows")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,8 @@ def entry_table(entries: Iterable[tuple[int, AuditEntry | None]]) -> Table:
     """The entries, a row each: those that `govern` did not sign say so."""
     table = Table()
     for column in COLUMNS:
-        table.add_column(column, justify="right" if not column else "left", overflow="fold")
+        whole = column in ("", "when (UTC)", "who", "what")
+        table.add_column(column, justify="right" if not column else "left", overflow="fold", no_wrap=whole)
     for place, entry in entries:
         if entry is None:
             table.add_row(str(place), "", "", Text(FOREIGN, "red"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from libs.calibration import CalibrationError
 from libs.errors import ConflictError, PermanentError
@@ -209,4 +210,5 @@ STEPS: Mapping[Verb, Step] = {
 """`purged` follows on `purge` by itself, once everything is deleted."""
 AMENDABLE: frozenset[DeploymentState] = frozenset({"authorised", "armed", "suspended"})
 TO_BE_ARMED: frozenset[DeploymentState] = frozenset({"draft", *STEPS["arm"].sources})
-EVERY_ROLE: frozenset[Role] = frozenset(role for step in STEPS.values() for role in step.roles)
+EVERY_ROLE: frozenset[Role] = frozenset(get_args(Role))
+"""Which of them may, the step says."""
