@@ -18,6 +18,8 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 """A reason or a description, for people."""
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=512)]
 """A short text, which may be empty."""
+Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=512)]
+"""A short text, which may not."""
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 DeploymentState = Literal["draft", "authorised", "armed", "suspended", "refused", "ended", "purged"]
 Response = Literal["red", "amber", "green"]
@@ -284,11 +286,11 @@ class EntryForm(Value):
     """Why a subject is on a list, and where the image comes from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    reason: Line
-    requester: Line
-    source: Line
+    reason: Said
+    requester: Said
+    source: Said
     """Where the image comes from."""
-    lawful_basis: Line
+    lawful_basis: Said
     """On which the image is held."""
     image_date: Line = ""
     """ISO 8601, as far as it is known."""

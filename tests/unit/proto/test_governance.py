@@ -47,6 +47,11 @@ def test_an_entry_names_why_for_whom_and_from_where(name):
     must_say(ENTRY_FORM, name)
 
 
+@pytest.mark.parametrize("name", ["reason", "requester", "source", "lawful_basis"])
+def test_nobody_is_listed_with_empty_words(name):
+    must_say(ENTRY_FORM, name, "  ")
+
+
 def test_a_person_under_18_is_listed_with_a_rationale_alone():
     with pytest.raises(ValidationError, match="under_18_rationale"):
         with_changes(ENTRY_FORM, under_18=True, under_18_rationale="")
