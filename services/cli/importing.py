@@ -24,6 +24,8 @@ from services.cli.patience import heed_cancellation, insist
 
 ENROL_TIMEOUT_S = 30.0
 """How long one image may take; it takes about 30 ms."""
+STEP_TIMEOUT_S = 300.0
+"""How long beginning, completing or taking back may take: the last overwrites what it takes back."""
 SUBJECTS_AT_ONCE = 32
 """Subjects whose images are under way at a time, so that they share messages and ways to the disk. Those of one go one
 after the other."""
@@ -170,7 +172,7 @@ async def _begin(client: Client, watch_list: str, digest: str, images: int, resu
 
 
 async def _step(client: Client, request: ImportRequest) -> ListReply:
-    return await insist(partial(client.act, f"{subjects.WATCHLIST}.import", request, ListReply))
+    return await insist(partial(client.act, f"{subjects.WATCHLIST}.import", request, ListReply, STEP_TIMEOUT_S))
 
 
 @dataclass

@@ -46,8 +46,10 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 RESPONSES: dict[str, Response] = {"red": "red", "amber": "amber", "green": "green"}
 DUPLICATE_SCORE = 0.5
-"""Score from which two entries are shown as possibly one person. Measured on LFW (1,600 people, one list): see
-docs/quality.md."""
+"""Score from which two entries are shown as possibly one person. Measured on 1,424 people of LFW, all different: 484
+pairs are at 0.4 or over, 53 at 0.45, 3 at 0.5, none at 0.6."""
+LONG_ACT_S = 300.0
+"""How long an act may take: destroying a list of 10,000 people overwrites each portrait, name and entry."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -351,7 +353,7 @@ def _act(verb: str, request: Message, officer: str, as_json: bool) -> None:
     """Does an act on a list, and shows the list after it."""
 
     async def work(client: Client) -> ListReply:
-        return await client.act(f"{subjects.WATCHLIST}.{verb}", request, ListReply)
+        return await client.act(f"{subjects.WATCHLIST}.{verb}", request, ListReply, LONG_ACT_S)
 
     record = _run(work, officer).record
     if as_json:

@@ -11,7 +11,7 @@ from proto import subjects
 from proto.governance import Details, WatchListRecord
 from proto.requests import ImportRequest, ListReply
 from proto.sealed import Sealed
-from services.match.erasure import erase_entry, erase_orphans
+from services.match.erasure import erase_orphans, erase_people
 from services.match.provenance import counts, without_import
 from services.match.registry import Registry, owing, with_deed
 from services.match.watchlists import must_be_there
@@ -108,25 +108,20 @@ class Imports:
 
     async def _take_back(self, request: ImportRequest) -> int:
         """How many images of the import were taken back: theirs alone, and nothing of what was there before."""
-        registry, taken_back = self._registry, 0
-        for subject, entry in (await registry.snapshot(request.watch_list)).items():
-            of_import = sum(image.import_id == request.import_id for image in entry.images)
-            if not of_import:
-                continue
-            taken_back += of_import
-            before, key = (
-                without_import(entry, request.import_id, registry.clock()),
-                subjects.key(request.watch_list, subject),
-            )
-            if before is None or before.form is None:
-                await erase_entry(registry, entry)
-            if before is None:
-                await registry.entries.erase(key)
-            else:
-                await registry.entries.put(key, before)
-        remaining = (await registry.snapshot(request.watch_list)).values()
-        await erase_orphans(registry, request.watch_list, remaining)
-        return taken_back
+        registry, name = self._registry, request.watch_list
+        added = [
+            entry
+            for entry in (await registry.snapshot(name)).values()
+            if any(image.import_id == request.import_id for image in entry.images)
+        ]
+        before = {entry.subject: without_import(entry, request.import_id, registry.clock()) for entry in added}
+        off_it = {subject for subject, entry in before.items() if entry is None or entry.form is None}
+        await erase_people(registry, name, off_it)
+        for subject, entry in before.items():
+            key = subjects.key(name, subject)
+            await (registry.entries.put(key, entry) if entry is not None else registry.entries.erase(key))
+        await erase_orphans(registry, name, (await registry.snapshot(name)).values())
+        return sum(image.import_id == request.import_id for entry in added for image in entry.images)
 
 
 def _new_id(request: ImportRequest) -> str:

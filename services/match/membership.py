@@ -14,7 +14,7 @@ from proto.messages import EnrolReply
 from proto.requests import EnrolEntryRequest, ListReply, RemoveEntryRequest
 from proto.sealed import Sealed
 from services.match.enrolment import Enrolment, FaceReference, RefusedImageError
-from services.match.erasure import erase_entry
+from services.match.erasure import erase_entries
 from services.match.provenance import Counts, counts, has_image, live, not_taken, with_image
 from services.match.registry import ATTEMPTS, Registry, owing, own_deed, with_deed
 from services.match.watchlists import must_be_there
@@ -91,8 +91,7 @@ class Membership:
         }
         if len(entries) == 1:
             details["subject"] = subject_ids[0]
-        for entry in entries:
-            await erase_entry(self._registry, entry)
+        await erase_entries(self._registry, watch_list, entries)
         left = counts((await self._registry.snapshot(watch_list)).values())
 
         def removed(record: WatchListRecord) -> WatchListRecord:

@@ -72,14 +72,14 @@ async def test_one_list_that_cannot_be_swept_does_not_keep_the_others(desk, cloc
     await desk.create("also")
     await desk.enrol("S-1", 1, name="also", expires_at=clock() + DAY_S)
     clock.advance(DAY_S)
-    remove = desk.gallery.remove
+    discard = desk.gallery.discard
 
-    async def fails(watch_list, subject):
+    async def fails(watch_list, references):
         if watch_list == "also":
             raise TransientError("the engine is away")
-        return await remove(watch_list, subject)
+        return await discard(watch_list, references)
 
-    desk.gallery.remove = fails
+    desk.gallery.discard = fails
     await desk.sweeper.sweep()
     assert desk.entry("S-1").form is None
     assert desk.entry("S-1", "also").form is not None
