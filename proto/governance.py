@@ -6,6 +6,7 @@ They hold ids, texts, counts and hashes. None holds a template, a picture or the
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Annotated, Literal
 
@@ -139,6 +140,23 @@ class Deed(Value):
     """What it changed: ids, counts and hashes."""
 
 
+class Binding(Value):
+    """What a deployment was armed with, so that nothing of it can be exchanged behind an armed warrant."""
+
+    lists: dict[ListName, float] = Field(default_factory=dict)
+    """When each of its lists was created: another list of the same name is another list."""
+    locations: dict[Name, Sha256] = Field(default_factory=dict)
+    """The hash of the location of each camera (`location_sha256`)."""
+    profile_sha256: str = ""
+    """Of the profile's values as they were: others are not what was armed."""
+    stamp: str = ""
+
+
+def location_sha256(camera: str, location: str) -> str:
+    """The hash by which a warrant knows where a camera's frames come from; a location may hold a password."""
+    return hashlib.sha256(f"{camera}\0{location}".encode()).hexdigest()
+
+
 class DeploymentRecord(Message):
     """A deployment and how far it is, bucket `deployments`. Written by `govern` alone, by compare-and-set."""
 
@@ -157,6 +175,8 @@ class DeploymentRecord(Message):
     """Without judicial authorisation by then it stops and all is deleted; 0 where that is not the question."""
     deleting: bool = False
     """Whether its data is being deleted: what must be finished after a crash."""
+    binding: Binding = Binding()
+    """What it was last armed with."""
 
     @property
     def id(self) -> str:
@@ -197,6 +217,8 @@ class Warrant(Message):
     """The zone of recognition of each camera; a camera without one has the whole frame."""
     seed_lists: tuple[ListName, ...] = ()
     """Searched too; who is on one of these is a seed, never an alert for operators."""
+    binding: Binding = Binding()
+    """The lists and cameras that were armed: others of the same names are not covered."""
     live_sources: bool = False
     """Whether cameras may be live: an evaluation reads recordings alone."""
     alerts_kept_s: float = Field(default=24 * 3600.0, gt=0)
@@ -233,6 +255,8 @@ class WatchListForm(Value):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     watch_list: ListName
+    profile: Name
+    """The policy profile of the deployments that may search it: a list of an evaluation is never used in earnest."""
     purpose: Text
     owner: Text
     category: Text

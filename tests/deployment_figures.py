@@ -66,6 +66,7 @@ def record(**changes):
 def watch_list(name, references, **changes):
     form = WatchListForm(
         watch_list=name,
+        profile="uk-police",
         purpose="people wanted on a warrant for a violent offence",
         owner="custody unit",
         category="wanted on warrant",

@@ -41,6 +41,7 @@ DEPLOYMENT = governance.DeploymentRecord(
 )
 LIST_FORM = governance.WatchListForm(
     watch_list="wanted",
+    profile="uk-police",
     purpose="arrest warrants of the county",
     owner="custody unit",
     category="wanted on warrant",

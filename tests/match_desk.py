@@ -289,6 +289,7 @@ NOTHING = ([], [], [])
 def list_form(clock, **changes):
     fields = {
         "watch_list": "wanted",
+        "profile": "uk-police",
         "purpose": "arrest warrants of the county",
         "owner": "custody unit",
         "category": "wanted on warrant",

@@ -118,6 +118,7 @@ def list_form(name: str) -> WatchListForm:
     """The list of an evaluation, made now."""
     return WatchListForm(
         watch_list=name,
+        profile=PROFILE,
         purpose="evaluation on the operator's own recordings",
         owner="the operator of this machine",
         category="evaluation",

@@ -79,6 +79,7 @@ EntryExpiresOption = Annotated[
 @app.command()
 def create(  # noqa: PLR0913, PLR0917  the options of a command are its arguments
     watch_list: ListArgument,
+    profile: Annotated[str, typer.Option(help="The policy profile of the deployments that may search it.")],
     purpose: Annotated[str, typer.Option(help="What the list is for.")],
     owner: Annotated[str, typer.Option(help="Who answers for it.")],
     category: Annotated[str, typer.Option(help="Whom it holds, for example: wanted on warrant.")],
@@ -92,7 +93,7 @@ def create(  # noqa: PLR0913, PLR0917  the options of a command are its argument
 ) -> None:
     """Makes an empty list.
 
-    Example: `watchline watchlist create wanted --purpose "arrest warrants of the county" --owner "custody unit"
+    Example: `watchline watchlist create wanted --profile uk-police --purpose "arrest warrants of the county" --owner "custody unit"
     --category "wanted on warrant" --response red --lawful-basis "DPA 2018, part 3" --criteria "a warrant for an
     indictable offence" --expires 30d --as l-stone`
     """
@@ -101,6 +102,7 @@ def create(  # noqa: PLR0913, PLR0917  the options of a command are its argument
     form = _request(
         WatchListForm,
         watch_list=watch_list,
+        profile=profile,
         purpose=purpose,
         owner=owner,
         category=category,

@@ -18,6 +18,7 @@ CREATE = {
     "--category": "wanted on warrant",
     "--response": "red",
     "--lawful-basis": "DPA 2018, part 3",
+    "--profile": "uk-police",
     "--criteria": "a warrant for an indictable offence",
     "--expires": "30d",
 }
