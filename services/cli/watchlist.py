@@ -93,9 +93,9 @@ def create(  # noqa: PLR0913, PLR0917  the options of a command are its argument
 ) -> None:
     """Makes an empty list.
 
-    Example: `watchline watchlist create wanted --profile uk-police --purpose "arrest warrants of the county" --owner "custody unit"
-    --category "wanted on warrant" --response red --lawful-basis "DPA 2018, part 3" --criteria "a warrant for an
-    indictable offence" --expires 30d --as l-stone`
+    Example: `watchline watchlist create wanted --profile uk-police --purpose "arrest warrants of the county" --owner
+    "custody unit" --category "wanted on warrant" --response red --lawful-basis "DPA 2018, part 3" --criteria "a warrant
+    for an indictable offence" --expires 30d --as l-stone`
     """
     if response not in RESPONSES:
         raise UserError(f"--response {response} is no class", f"give one of {', '.join(RESPONSES)}")

@@ -213,7 +213,8 @@ def _lists(story: Story, folder: Path) -> None:
         "used, and the import says why and what to do.",
     )
     story.run(
-        'watchlist create wanted --profile eu-ai-act --purpose "arrest warrants of the county" --owner "custody unit" --category "wanted '
+        "watchlist create wanted --profile eu-ai-act "
+        '--purpose "arrest warrants of the county" --owner "custody unit" --category "wanted '
         'on warrant" --response red --lawful-basis "DPA 2018, part 3" --criteria "a warrant for an indictable offence" '
         "--expires 2d --as l-stone"
     )
@@ -221,7 +222,8 @@ def _lists(story: Story, folder: Path) -> None:
     story.show_file(folder / "refused.csv")
     story.tell("A second list is of volunteers who will walk past on purpose, to measure how many are recognised.")
     story.run(
-        'watchlist create blue --profile eu-ai-act --seed --purpose "measuring TPIR" --owner "the trial" --category volunteers --response '
+        "watchlist create blue --profile eu-ai-act --seed "
+        '--purpose "measuring TPIR" --owner "the trial" --category volunteers --response '
         'green --lawful-basis consent --criteria "volunteers of this shift" --expires 2d --as l-stone'
     )
     story.run(
