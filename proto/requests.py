@@ -85,9 +85,14 @@ class DeploymentReply(Message):
 
 
 class ListRequest(Message):
-    """Asks for all records of a kind; of one deployment where `of` names it, else (empty) of all."""
+    """Asks for all records of a kind; of one deployment where `of` names it, else (empty) of all.
+
+    Alerts come a page at a time: at most `count` of those whose key follows `after` (`CasesReply.next`).
+    """
 
     of: str
+    after: str = ""
+    count: int = Field(default=500, ge=1, le=5000)
 
 
 class DeploymentsReply(Message):
@@ -96,8 +101,18 @@ class DeploymentsReply(Message):
     records: tuple[DeploymentRecord, ...]
 
 
+class FiguresRequest(Message):
+    """Asks for all that a report is made of; for the cases alone that follow `after`, where it says so."""
+
+    deployment: Name
+    after: str = ""
+
+
 class FiguresReply(Message):
-    """All that the report of a deployment is made of."""
+    """All that the report of a deployment is made of; of the cases a page, without the acts that were signed.
+
+    What no officer signed is left out of the cases, and counts as missing.
+    """
 
     record: DeploymentRecord
     stamp: str
@@ -108,6 +123,10 @@ class FiguresReply(Message):
     searches: tuple[SearchCount, ...]
     audit_entries: int
     audit_head: str
+    missing: tuple[str, ...] = ()
+    """In words, why the cases fall short of what happened; nothing where they do not."""
+    next: str = ""
+    """What to ask for after, for the next page of cases; empty where this was the last."""
 
 
 # -- alerts
@@ -154,9 +173,14 @@ class CaseReply(Message):
 
 
 class CasesReply(Message):
-    """The alerts of a deployment, or of all."""
+    """The alerts of a deployment, or of all, a page at a time, in the order of their keys.
+
+    Without the acts that were signed: the answer for one alert has them.
+    """
 
     cases: tuple[Case, ...]
+    next: str = ""
+    """What to ask for after, for the next page; empty where this was the last."""
 
 
 class PassageReply(Message):

@@ -169,6 +169,7 @@ GOVERNANCE_EXAMPLES = (
     requests.DeploymentReply(record=DEPLOYMENT, obstacles=("list wanted is 25 h old: import it again",)),
     requests.ListRequest(of="station-north"),
     requests.DeploymentsReply(records=(DEPLOYMENT,)),
+    requests.FiguresRequest(deployment="station-north", after="station-north.a1b2c3"),
     requests.FiguresReply(
         record=DEPLOYMENT,
         stamp="",

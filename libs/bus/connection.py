@@ -168,6 +168,14 @@ class Bus:
             PermanentError: the message is larger than the server takes.
         """
         subject, message_id = subjects.address(message)
+        await self.publish_as(subject, message_id, message, trace)
+
+    async def publish_as(self, subject: str, message_id: str, message: Message, trace: str = "") -> None:
+        """Publishes `message` on a subject, under an id: one that is sealed has those of what it holds. As `publish`.
+
+        Raises:
+            TransientError, PermanentError: as `publish`.
+        """
         header = {**codec.headers(message, trace), "Nats-Msg-Id": message_id}
         with as_transient(f"{subject} was not accepted"):
             await self._js.publish(subject, codec.encode(message), headers=header)

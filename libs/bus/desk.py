@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import nats.errors
@@ -27,6 +28,8 @@ Bury = Callable[[DeadLetter], Awaitable[None]]
 ERROR_CODE_HEADER = "Nats-Service-Error-Code"
 ERROR_HEADER = "Nats-Service-Error"
 """Both of ADR-32, the NATS services convention."""
+TOO_LARGE = "413"
+TOO_LARGE_REASON = "the answer has {:,} bytes, more than the server takes: ask for less at a time"
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,20 @@ class Desk(Generic[M]):
         data, headers = await self._reply(ask.data, dict(ask.headers or {}))
         client: Client | None = ask._client
         if ask.reply and client is not None:
-            with suppress(nats.errors.Error):
-                await client.publish(ask.reply, data, headers=headers)
+            await self._send(partial(client.publish, ask.reply), data, headers)
 
     async def _answer_request(self, request: Request) -> None:
         data, headers = await self._reply(request.data, dict(request.headers or {}))
+        await self._send(request.respond, data, headers)
+
+    async def _send(self, send: Callable[..., Awaitable[None]], data: bytes, headers: dict[str, str]) -> None:
+        """Sends an answer; of one that the server does not take, a refusal that says so."""
         with suppress(nats.errors.Error):
-            await request.respond(data, headers=headers)
+            try:
+                await send(data, headers=headers)
+            except nats.errors.MaxPayloadError:
+                self._log.error("ask.answer_too_large", subject=self._subject, bytes=len(data))
+                await send(b"", headers=_refusal(TOO_LARGE, TOO_LARGE_REASON.format(len(data))))
 
     async def _reply(self, data: bytes, headers: dict[str, str]) -> tuple[bytes, dict[str, str]]:
         try:
