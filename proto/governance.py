@@ -276,6 +276,8 @@ class OwedEntry(Value):
     event: Event
     deed: Deed
     details: Details = Field(default_factory=dict)
+    sealed: bytes = b""
+    """The officer's act, encoded and sealed, by which `govern` sees that the deed is that officer's."""
 
 
 class WatchListRecord(Message):

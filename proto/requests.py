@@ -23,6 +23,7 @@ from proto.governance import (
     FaceCount,
     Passage,
     SearchCount,
+    Sha256,
     Text,
     Verdict,
     WatchListForm,
@@ -253,6 +254,18 @@ class EnrolEntryRequest(Message):
     entry: EntryForm
     import_id: str = Field(default="", max_length=64)
     """The import it belongs to, if any."""
+    notice: bytes = b""
+    """The encoded, sealed `EnrolmentNotice`, where it belongs to none: an act of its own, of which the audit hears."""
+
+
+class EnrolmentNotice(Message):
+    """Act: says of an enrolment what the audit may hold of it: neither picture nor name. The deed goes by it."""
+
+    watch_list: ListName
+    subject: SubjectId
+    sha256: Sha256
+    """Of the image file."""
+    reason: Text
 
 
 class RemoveEntryRequest(Message):
@@ -306,7 +319,7 @@ class EntriesRequest(Message):
 
 
 class DuplicatesRequest(Message):
-    """Asks who may be on the list twice under two ids, or on another list too."""
+    """Act: seeks those who may be on the list twice under two ids, or on another list too."""
 
     watch_list: ListName
     threshold: float = Field(ge=-1, le=1)
@@ -342,6 +355,8 @@ class AuditRequest(Message):
     watch_list: str = ""
     alert: str = ""
     details: Details = Field(default_factory=dict)
+    sealed: bytes = b""
+    """The act of the officer whose deed it is, encoded and sealed; nothing where a program did it by itself."""
 
 
 class AuditReply(Message):

@@ -205,6 +205,7 @@ GOVERNANCE_EXAMPLES = (
     requests.EnrolEntryRequest(
         watch_list="wanted", subject="S-0001", reference="front", image=b"\x89PNG an image", entry=ENTRY_FORM
     ),
+    requests.EnrolmentNotice(watch_list="wanted", subject="S-0001", sha256="c3" * 32, reason="warrant 17/2023"),
     requests.RemoveEntryRequest(watch_list="wanted", subject="S-0001", reason="warrant withdrawn"),
     requests.ExpireListRequest(watch_list="wanted", expires_at=NOW + 3600, reason="shorter"),
     requests.DestroyListRequest(watch_list="wanted", reason="the deployment is over"),
