@@ -79,8 +79,10 @@ class Signed(Generic[M]):
     officer: Officer | None
     """`None` for the system itself."""
     act: Act
+    sealed: bytes
+    """The act as it was sealed, encoded: what shows to others whose it is."""
     sha256: str
-    """Of the sealed act."""
+    """Of `sealed`."""
 
     def deed(self, verb: str, reason: str = "") -> Deed:
         """The act as records and the audit name it."""
@@ -183,7 +185,8 @@ class Roster:
             raise ForbiddenError(f"{act.officer} is not one of: {', '.join(sorted(roles))}")
         request = codec.decode(expected, act.request)
         self._see(act)
-        return Signed(request, act.officer, officer, act, hashlib.sha256(codec.encode(sealed)).hexdigest())
+        encoded = codec.encode(sealed)
+        return Signed(request, act.officer, officer, act, encoded, hashlib.sha256(encoded).hexdigest())
 
     def _who(self, signer: str) -> tuple[Officer | None, PublicKey]:
         if signer == GOVERN:
