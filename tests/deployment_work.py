@@ -110,7 +110,7 @@ class DeploymentWork:
     def restarted(self):
         """The handlers of a program that has just started: it knows what lies in the records, and nothing else."""
         self.office = Office(
-            bus=Wire(), log=self.log, settings=GovernSettings(), roster=self.crew.roster(self.clock),
+            bus=Wire(self.crew.govern.public), log=self.log, settings=GovernSettings(), roster=self.crew.roster(self.clock),
             signer=self.crew.govern, ledger=self.ledger, profiles=self.profiles, calibrations=self.calibrations,
             deployments=self.deployments, warrants=self.warrants, cases=Shelf(),
             all_deployments=Book(self.deployments), all_lists=self.all_lists, all_entries=self.entries,
@@ -141,7 +141,11 @@ class DeploymentWork:
         now = self.clock.now
         example = changed("deployment_record").draft
         times = {"starts_at": now, "ends_at": now + 5 * HOUR_S}
-        return example.model_copy(update={**times, **fields})
+        draft = example.model_copy(update={**times, **fields})
+        for name, watch_list in self.all_lists.known.items():
+            form = watch_list.form.model_copy(update={"profile": draft.profile})
+            self.all_lists.known[name] = watch_list.model_copy(update={"form": form})
+        return draft
 
     @property
     def record(self):

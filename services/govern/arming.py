@@ -122,6 +122,11 @@ def _judge(situation: Situation) -> Iterator[str]:
     if draft.urgent and profile.urgency_hours:
         if situation.record.urgent_until and situation.now >= situation.record.urgent_until:
             yield "the time without judicial authorisation is over: draft another once it is granted"
+        if situation.urgency_before:
+            yield (
+                f"{situation.urgency_before} used the same lists or cameras in urgency within the last "
+                f"{profile.urgency_pause_hours:g} h, and no judge authorised it: wait for the judicial authorisation"
+            )
         return
     yield (
         "the judicial authorisation is missing: run `watchline deployment judicial` when it is granted, or draft it as "
@@ -157,13 +162,22 @@ def _list(situation: Situation, watch_list: WatchListRecord) -> Iterator[str]:
         yield f"watch list {name} is being imported: complete the import, or take it back"
     elif state != "ready":
         yield f"watch list {name} is {state}: make another"
-    else:
-        yield from _age(situation, watch_list)
+    if watch_list.form.profile != situation.draft.profile:
+        yield (
+            f"watch list {name} was made for deployments under {watch_list.form.profile}, and this one is under "
+            f"{situation.draft.profile}: make one for it"
+        )
     if watch_list.form.seed != seed:
         kind = "of seeds, and named among the watch lists" if watch_list.form.seed else "no list of seeds"
         yield f"watch list {name} is {kind}: name it where it belongs"
     if name in situation.claims:
         yield f"watch list {name} belongs to deployment {situation.claims[name]}: make one for this deployment alone"
+
+
+def _ages(situation: Situation) -> Iterator[str]:
+    for watch_list in situation.lists.values():
+        if watch_list.state == "ready":
+            yield from _age(situation, watch_list)
 
 
 def _age(situation: Situation, watch_list: WatchListRecord) -> Iterator[str]:
@@ -259,9 +273,9 @@ def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-RULES_OF_AMENDMENTS: tuple[Rule, ...] = (_calibrated, _rate, _cameras)
+RULES_OF_AMENDMENTS: tuple[Rule, ...] = (_lists, _size, _seeds, _calibrated, _rate, _cameras)
 RULES: tuple[Rule, ...] = (
     *(_authorised, _authoriser, _window, _documents, _public, _judge, _backlog),
-    *(_lists, _size, _minors, _seeds),
+    *(_ages, _minors),
     *RULES_OF_AMENDMENTS,
 )

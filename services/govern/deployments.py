@@ -27,6 +27,7 @@ from proto.requests import (
 )
 from proto.sealed import Sealed
 from services.govern.arming import obstacles, obstacles_to_amending, threshold_of
+from services.govern.binding import canonical_sha256, locations_of, runs_under, told
 from services.govern.office import Office
 from services.govern.situation import Situation, profile_of, read_situation
 from services.govern.transitions import (
@@ -70,7 +71,8 @@ class Deployments:
         signed = self._office.roster.check(sealed, DraftRequest, ["drafter"])
         draft, version = signed.request.draft, signed.request.record_version
         signed.must_act_under(draft.profile)
-        deed = signed.deed("draft")
+        details: Details = {"draft_sha256": canonical_sha256(draft)}
+        deed = signed.deed("draft").model_copy(update={"details": details})
         if version == 0:
             record, revision = DeploymentRecord(draft=draft, record_version=1, state="draft", deeds=(deed,)), 0
             profile_of(self._office, record)
@@ -111,6 +113,7 @@ class Deployments:
         must_be(before, "amend", AMENDABLE)
         must_be_able_to_authorise(self._office, before, signed)
         draft, details = _amended(before.draft, request)
+        details["draft_sha256"] = canonical_sha256(draft)
         deed = signed.deed("amend", request.reason)
         record = after(before, deed, draft=draft)
         if before.threshold is not None and before.state != "authorised":
@@ -118,7 +121,11 @@ class Deployments:
             nothing_may_stand_against("amend", obstacles_to_amending(situation))
             threshold = threshold_of(situation)
             details |= {"threshold_before": before.threshold, "threshold": threshold}
-            record = record.model_copy(update={"threshold": threshold})
+            binding = before.binding
+            if request.cameras is not None:
+                binding = binding.model_copy(update={"locations": locations_of(situation)})
+            details |= told(binding)
+            record = record.model_copy(update={"threshold": threshold, "binding": binding})
         deeds = (*before.deeds, deed.model_copy(update={"details": details}))
         return await self._write(record.model_copy(update={"deeds": deeds}), revision, deed.verb)
 
@@ -181,7 +188,7 @@ class Deployments:
         return DeploymentReply(
             record=record,
             obstacles=obstacles(situation) if record.state in TO_BE_ARMED else (),
-            warnings=(*situation.profile.weaknesses(), *_limits(situation)),
+            warnings=(*_rebound(situation), *situation.profile.weaknesses(), *_limits(situation)),
         )
 
 
@@ -204,6 +211,14 @@ def _amended(draft: DeploymentDraft, request: AmendRequest) -> tuple[DeploymentD
         return DeploymentDraft.model_validate({**draft.model_dump(), **changes}), details
     except ValidationError as error:
         raise PermanentError(f"the amendment will not do: {error.errors(include_url=False)[0]['msg']}") from None
+
+
+def _rebound(situation: Situation) -> tuple[str, ...]:
+    """That arming it again would take other rules than those it ran under."""
+    record = situation.record
+    if record.state not in ("armed", "suspended") or runs_under(record, situation.profile):
+        return ()
+    return (f"the profile {situation.profile.name} is not as it was when this was armed: arming takes it as it is now",)
 
 
 def _limits(situation: Situation) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proto.governance import DeploymentRecord, Details
+from services.govern.binding import runs_under
 from services.govern.office import Office
 from services.govern.profiles import Hours
 
@@ -29,17 +30,27 @@ def due(record: DeploymentRecord, office: Office, restarted: bool = False) -> Du
 
     `restarted` where this program has just started and the profile says `ends_with_restart`.
     """
-    now = office.clock()
     if record.deleting or record.state in ("draft", "refused", "purged"):
         return None
+    now = office.clock()
+    return _due_by_the_clock(record, now) or _due_by_its_profile(record, office, now, restarted)
+
+
+def _due_by_the_clock(record: DeploymentRecord, now: float) -> Due | None:
     if record.urgent_until and now >= record.urgent_until:
         changes = {**ended(record, record.urgent_until), "deleting": True}
         return Due("lapse", "no judicial authorisation came in time: it stops, and all of it is deleted", changes)
     if record.state != "ended" and now >= record.draft.ends_at:
         return Due("end", "its end time has passed", ended(record, record.draft.ends_at))
+    return None
+
+
+def _due_by_its_profile(record: DeploymentRecord, office: Office, now: float, restarted: bool) -> Due | None:
     if restarted and record.state in ("armed", "suspended"):
         return Due("end", "the system started anew, and its profile ends it with that", ended(record, now))
     profile = office.profiles.get(record.draft.profile)
+    if record.state == "armed" and not runs_under(record, profile):
+        return Due("suspend", "its profile is gone, or is not as it was when it was armed", {"state": "suspended"})
     if record.state == "ended" and profile is not None and _is_over(record, profile.purged_after_hours, now):
         return Due("purge", "its profile purges it now", {"deleting": True})
     return None

@@ -43,6 +43,8 @@ class Profile(BaseModel):
     judicial_authorisation: bool
     urgency_hours: float = Field(ge=0)
     """How long an urgent deployment may run without its judicial authorisation; 0: it may not."""
+    urgency_pause_hours: float = Field(ge=0)
+    """After an urgent deployment that ended without a judge's word, before its lists or cameras are in another."""
     longest_hours: float = Field(gt=0)
     """Of a deployment, from start to end."""
     list_age_hours: Hours

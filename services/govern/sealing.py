@@ -9,6 +9,7 @@ from proto import subjects
 from proto.codec import DecodeError
 from proto.governance import DeploymentRecord, Warrant
 from proto.sealed import Sealed
+from services.govern.binding import runs_under
 from services.govern.office import Office
 from services.govern.profiles import Profile
 
@@ -33,8 +34,6 @@ class WarrantDesk:
             return
         profile = self._office.profiles.get(record.draft.profile)
         wanted, key = warrant_of(record, record.threshold, profile), subjects.key(record.id)
-        if wanted.state == "suspended" and record.state == "armed":
-            self._office.log.error("profile.gone", deployment=record.id, profile=record.draft.profile)
         try:
             found = await self._office.warrants.get(key)
         except DecodeError:  # somebody else wrote there, and goes by no revision either
@@ -57,9 +56,11 @@ class WarrantDesk:
 
 
 def warrant_of(record: DeploymentRecord, threshold: float, profile: Profile | None) -> Warrant:
-    """The warrant that a record calls for. Without its profile a deployment does not run."""
+    """The warrant that a record calls for. A deployment runs under the very profile it was armed under, or not."""
     draft = record.draft
-    state = {"armed": "armed" if profile else "suspended", "suspended": "suspended"}.get(record.state, "ended")
+    state = {"armed": "armed" if runs_under(record, profile) else "suspended", "suspended": "suspended"}.get(
+        record.state, "ended"
+    )
     ends_at = min(draft.ends_at, record.urgent_until) if record.urgent_until else draft.ends_at
     fields = {
         "deployment": record.id,
@@ -77,10 +78,11 @@ def warrant_of(record: DeploymentRecord, threshold: float, profile: Profile | No
         "ends_at": ends_at,
         "first_armed": record.armed_at,
         "profile": draft.profile,
+        "stamp": record.binding.stamp,
+        "binding": record.binding,
     }
     if profile is not None:
         fields |= {
-            "stamp": profile.stamp,
             "live_sources": profile.live_sources,
             "alerts_kept_s": profile.alerts_kept_hours * HOUR_S,
         }

@@ -15,6 +15,7 @@ from proto.sealed import GOVERN
 from services.govern.office import Office
 from services.govern.profiles import Profile
 
+HOUR_S = 3600.0
 ACTIVE = ("armed", "suspended")
 """States in which a deployment uses its lists, now or again."""
 
@@ -30,6 +31,8 @@ class Situation:
         calibrations: by template version.
         claims: by list, the deployment that it belongs to, where that is another.
         open_alerts: of other deployments, that nobody has decided about.
+        urgency_before: another deployment that used a list or a camera of this one in urgency, and ended lately
+            without a judge's word; empty where there is none.
         authoriser: who authorised it, as the roster has that officer now; `None` where nobody is.
     """
 
@@ -41,6 +44,7 @@ class Situation:
     calibrations: Mapping[str, Calibration]
     claims: Mapping[str, str]
     open_alerts: int
+    urgency_before: str
     authoriser: Officer | None
     now: float
 
@@ -89,6 +93,7 @@ def read_situation(office: Office, record: DeploymentRecord) -> Situation:
         calibrations=office.calibrations,
         claims=_claims(office, record, profile, lists),
         open_alerts=_open_alerts(office, record, profile),
+        urgency_before=_urgency_before(office, record, profile),
         authoriser=office.roster.officers().get(record.by("authorise")),
         now=office.clock(),
     )
@@ -114,6 +119,21 @@ def _claims(
 def _was_there(watch_list: WatchListRecord, deployment: DeploymentRecord) -> bool:
     """Whether the list, not a later one of the same name, was there before the deployment ended."""
     return deployment.state in ACTIVE or watch_list.created_at <= deployment.ended_at
+
+
+def _urgency_before(office: Office, record: DeploymentRecord, profile: Profile) -> str:
+    """An urgent deployment with a list or a camera of this one that ended lately without a word of a judge."""
+    since = office.clock() - profile.urgency_pause_hours * HOUR_S
+    for other in office.all_deployments.all().values():
+        ran_unauthorised = other.draft.urgent and other.armed_at and not other.draft.judicial_authorisation
+        if other.id != record.id and ran_unauthorised and other.ended_at > since and _share(record.draft, other.draft):
+            return other.id
+    return ""
+
+
+def _share(one: DeploymentDraft, other: DeploymentDraft) -> bool:
+    lists = {*one.watch_lists, *one.seed_lists} & {*other.watch_lists, *other.seed_lists}
+    return bool(lists or one.cameras.keys() & other.cameras.keys())
 
 
 def _open_alerts(office: Office, record: DeploymentRecord, profile: Profile) -> int:

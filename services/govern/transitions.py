@@ -19,6 +19,7 @@ from libs.officers import ForbiddenError, Officer, Role, Signed
 from proto.governance import Deed, DeploymentRecord, DeploymentState, Details
 from proto.requests import AmendRequest, TransitionRequest, Verb
 from services.govern.arming import obstacles, projected_rate, threshold_of
+from services.govern.binding import bind, canonical_sha256, told
 from services.govern.office import Office
 from services.govern.periods import ended
 from services.govern.situation import Situation, profile_of, read_situation
@@ -97,7 +98,7 @@ def _nothing(_office: Office, _record: DeploymentRecord, _signed: Signed[Transit
 
 def _authorise(office: Office, record: DeploymentRecord, signed: Signed[TransitionRequest]) -> tuple[Changes, Details]:
     must_be_able_to_authorise(office, record, signed)
-    return {}, {"profile": record.draft.profile}
+    return {}, {"profile": record.draft.profile, "draft_sha256": canonical_sha256(record.draft)}
 
 
 def _arm(office: Office, record: DeploymentRecord, _signed: Signed[TransitionRequest]) -> tuple[Changes, Details]:
@@ -109,10 +110,11 @@ def _arm(office: Office, record: DeploymentRecord, _signed: Signed[TransitionReq
     except CalibrationError as error:
         raise ConflictError(error.reason) from None
     now = office.clock()
-    changes: Changes = {"threshold": threshold, "armed_at": record.armed_at or now}
+    binding = bind(situation)
+    changes: Changes = {"threshold": threshold, "armed_at": record.armed_at or now, "binding": binding}
     if not record.armed_at and _runs_unauthorised(situation):
         changes["urgent_until"] = now + situation.profile.urgency_hours * HOUR_S
-    return changes, evidence
+    return changes, {**evidence, **told(binding)}
 
 
 def _runs_unauthorised(situation: Situation) -> bool:

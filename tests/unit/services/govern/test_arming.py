@@ -2,7 +2,7 @@
 
 import pytest
 
-from proto.governance import Document, EntryRecord
+from proto.governance import Document, EntryRecord, Zone
 from services.govern.arming import obstacles, threshold_of
 from services.govern.situation import read_situation
 from tests.deployment_work import EU, HOUR_S, DeploymentWork
@@ -158,6 +158,27 @@ async def test_the_time_without_a_judge_is_over(eu):
     assert "is over" in only(eu, judicial_authorisation="", urgent=True)
 
 
+async def test_no_second_urgency_follows_on_one_that_no_judge_authorised(eu):
+    now, urgent = eu.clock.now, {"judicial_authorisation": "", "urgent": True}
+    draft = eu.record.draft.model_copy(update={"deployment": "first", **urgent})
+
+    def first(ended_at, **changes):
+        fields = {"draft": draft.model_copy(update=changes), "state": "purged", "armed_at": 1.0, "ended_at": ended_at}
+        eu.deployments.records["first"] = eu.record.model_copy(update=fields), 1
+
+    first(now - 167 * HOUR_S)
+    assert only(eu, **urgent).startswith("first used the same lists or cameras in urgency")
+    assert found(eu) == ()
+    first(now - 167 * HOUR_S, watch_lists=("others",), seed_lists=())  # at the same cameras
+    assert only(eu, **urgent).startswith("first used")
+    first(now - 167 * HOUR_S, watch_lists=("others",), seed_lists=(), cameras={"yard": Zone()})
+    assert found(eu, **urgent) == ()
+    first(now - 167 * HOUR_S, judicial_authorisation="J-2")
+    assert found(eu, **urgent) == ()
+    first(now - 168 * HOUR_S)
+    assert found(eu, **urgent) == ()
+
+
 # -- lists
 
 
@@ -168,6 +189,12 @@ async def test_a_list_that_is_not_there_or_not_whole(work, name):
         assert only(work).startswith(f"watch list {name} {words}")
     del work.all_lists.known[name]
     assert only(work) == f"there is no watch list {name}: make it with `watchline watchlist create`"
+
+
+async def test_a_list_that_was_made_for_another_profile(work):
+    form = work.all_lists.known["wanted"].form.model_copy(update={"profile": "evaluation"})
+    work.set_list("wanted", form=form)
+    assert only(work).startswith("watch list wanted was made for deployments under evaluation, and this one is under")
 
 
 async def test_a_list_that_has_expired(work):

@@ -6,8 +6,10 @@ import pytest
 
 from libs.errors import ConflictError, MissingError, PermanentError, TransientError
 from libs.officers import ForbiddenError
-from proto.governance import Zone
+from proto.governance import Zone, location_sha256
+from proto.records import CameraRecord
 from proto.requests import DeploymentRequest, DraftRequest, ListRequest, TransitionRequest
+from services.govern.binding import canonical_sha256
 from services.govern.transitions import STEPS
 from tests.deployment_work import EU, HOUR_S, NAME, WHO, DeploymentWork
 
@@ -298,7 +300,8 @@ async def test_another_threshold_is_an_act_of_an_authoriser_with_a_new_version_a
     assert (record.threshold, record.record_version, record.state) == (0.55, 4, "armed")
     assert (work.warrant.threshold, work.warrant.record_version) == (0.55, 4)
     assert work.entry("amended").deed.who == "b-smith"
-    assert work.entry("amended").details == {"threshold_before": 0.5, "threshold": 0.55}
+    details = work.entry("amended").details
+    assert (details["threshold_before"], details["threshold"]) == (0.5, 0.55)
 
 
 async def test_other_cameras_are_amended_too_and_those_left_out_are_covered_no_longer(work):
@@ -306,6 +309,68 @@ async def test_other_cameras_are_amended_too_and_those_left_out_are_covered_no_l
     await work.amend(cameras={"gate-2": Zone()})
     assert not work.warrant.covers("gate-1", work.clock.now)
     assert work.entry("amended").details["cameras_before"] == "gate-1 gate-2"
+
+
+# -- what was armed, and nothing of the same name
+
+
+async def test_the_warrant_is_bound_to_the_lists_the_cameras_and_the_profile_that_were_armed(work):
+    await work.to("armed")
+    binding = work.warrant.binding
+    assert binding == work.record.binding
+    assert binding.lists == {name: found.created_at for name, found in work.all_lists.known.items()}
+    assert binding.locations == {name: location_sha256(name, "rtsp://c") for name in ("gate-1", "gate-2")}
+    assert binding.profile_sha256 == canonical_sha256(work.profiles["uk-police"])
+    assert work.entry("armed").details["binding_sha256"] == canonical_sha256(binding)
+
+
+async def test_another_list_or_location_of_the_same_name_is_taken_by_arming_anew(work):
+    await work.to("suspended")
+    before = work.record.binding
+    work.set_list("wanted", created_at=work.clock.now - 60)
+    work.cameras.known["gate-1"] = CameraRecord(camera="gate-1", location="rtsp://another")
+    await work.reconciler.reconcile_all()
+    assert work.warrant.binding == before
+    await work.do("arm")
+    assert work.warrant.binding.lists["wanted"] == work.clock.now - 60
+    assert work.warrant.binding.locations["gate-1"] == location_sha256("gate-1", "rtsp://another")
+
+
+async def test_amending_the_cameras_takes_where_they_are_now_and_no_other_list(work):
+    await work.to("armed")
+    lists = work.record.binding.lists
+    work.set_list("wanted", created_at=work.clock.now - 60)
+    work.cameras.known["gate-2"] = CameraRecord(camera="gate-2", location="rtsp://another")
+    await work.amend(threshold=0.55)
+    assert work.warrant.binding.locations["gate-2"] == location_sha256("gate-2", "rtsp://c")
+    await work.amend(cameras={"gate-2": Zone()})
+    assert work.warrant.binding.locations == {"gate-2": location_sha256("gate-2", "rtsp://another")}
+    assert work.warrant.binding.lists == lists
+    assert work.deployments.records[NAME][0].deeds[-1].details["binding_sha256"]
+
+
+async def test_lists_that_have_grown_over_the_limit_stand_against_an_amendment(work):
+    await work.to("armed")
+    work.set_list("wanted", references=1999)
+    with pytest.raises(ConflictError, match="references and the profile allows 2000"):
+        await work.amend(cameras={"gate-2": Zone()})
+
+
+async def test_a_list_that_is_there_no_longer_stands_against_an_amendment(work):
+    await work.to("armed")
+    work.set_list("wanted", state="destroyed")
+    with pytest.raises(ConflictError, match="watch list wanted is destroyed"):
+        await work.amend(cameras={"gate-2": Zone()})
+
+
+async def test_what_was_drafted_authorised_and_amended_can_be_proved(work):
+    await work.to("armed")
+    before = canonical_sha256(work.record.draft)
+    assert work.entry("drafted").details == {"draft_sha256": before}
+    assert work.entry("authorised").details["draft_sha256"] == before
+    zone = Zone(polygon=((0, 0), (0.5, 0), (0.5, 1)))
+    await work.amend(cameras={**work.record.draft.cameras, "gate-1": zone})
+    assert work.entry("amended").details["draft_sha256"] == canonical_sha256(work.record.draft) != before
 
 
 @pytest.mark.parametrize("who", ["a-jones", "c-brown", "d-green"])

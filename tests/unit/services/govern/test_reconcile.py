@@ -4,6 +4,7 @@ import pytest
 
 from libs.errors import ConflictError, PermanentError, TransientError
 from proto.codec import DecodeError
+from proto.requests import DeploymentRequest
 from services.govern.profiles import load_profiles
 from tests.casework import Death, dying
 from tests.deployment_work import EU, HOUR_S, NAME, DeploymentWork
@@ -408,8 +409,23 @@ async def test_a_deployment_whose_profile_is_gone_does_not_run(work):
     await work.to("armed")
     work.profiles.pop("uk-police")
     await look(work)
-    assert work.warrant.state == "suspended"
-    assert any(entry["event"] == "profile.gone" for entry in work.log.entries)
+    assert work.warrant.state == work.record.state == "suspended"
+    assert work.audit[-1] == "suspended"
+
+
+async def test_a_deployment_whose_profile_is_changed_is_suspended_until_a_commander_arms_it_as_it_is_now(work):
+    await work.to("armed")
+    bound = work.record.binding.profile_sha256
+    another = {"confirmations": 2, "stamp": "EVALUATION"}
+    work.profiles["uk-police"] = load_profiles()["uk-police"].model_copy(update=another)
+    await look(work)
+    assert (work.record.state, work.warrant.state, work.warrant.stamp) == ("suspended", "suspended", "")
+    assert (work.record.deeds[-1].who, work.audit[-1]) == ("govern", "suspended")
+    shown = await work.desk.show(DeploymentRequest(deployment=NAME))
+    assert shown.warnings[0].startswith("the profile uk-police is not as it was")
+    await work.do("arm")
+    assert (work.warrant.state, work.warrant.stamp) == ("armed", "EVALUATION")
+    assert work.record.binding.profile_sha256 != bound
 
 
 # -- all of them
