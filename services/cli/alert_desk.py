@@ -15,8 +15,13 @@ from services.cli.private_file import write_private
 
 async def cases_of(client: Client, deployment: str = "") -> list[Case]:
     """The alerts of a deployment, or of all, the oldest first. Raises as `Client.ask`."""
-    reply = await client.ask(f"{subjects.CASES}.list", ListRequest(of=deployment), CasesReply)
-    return list(reply.cases)
+    cases: list[Case] = []
+    after = ""
+    while True:
+        reply = await client.ask(f"{subjects.CASES}.list", ListRequest(of=deployment, after=after), CasesReply)
+        cases += reply.cases
+        if not (after := reply.next):
+            return sorted(cases, key=lambda case: (case.raised_at, case.alert))
 
 
 async def find_case(client: Client, prefix: str) -> Case:

@@ -55,6 +55,11 @@ def intervention_line(told: Intervention) -> Text:
     )
 
 
+def forged_line(reason: str) -> Text:
+    """An intervention that somebody else has published: nothing of it is shown, so that nobody acts on it."""
+    return Text.assemble(("NOT GOVERN'S: ", "bold white on red"), f"an intervention that is none, do not act: {reason}")
+
+
 def case_table(cases: list[Case], now: float) -> Table:
     """The alerts of a deployment, one a row."""
     table = Table()

@@ -10,35 +10,59 @@ from typing import TypeVar
 from rich.text import Text
 
 from libs.bus import Bus
+from libs.seals import PublicKey, SealError
 from proto import subjects
 from proto.messages import Alert, Message
 from proto.requests import Adjudication, Intervention
-from services.cli.alert_lines import adjudication_line, alert_line, intervention_line
+from proto.sealed import Sealed
+from services.cli.alert_lines import adjudication_line, alert_line, forged_line, intervention_line
 
 M = TypeVar("M", bound=Message)
 ALL = "*"
 
 
-async def tail(
-    bus: Bus, show: Callable[[Text], None], since: float, deployment: str = ALL, seeds: bool = False
-) -> None:
-    """Shows a line for each thing that has happened from `since` (Unix seconds) on, until it is cancelled."""
+class Tail:
+    """Shows what has happened from a moment on."""
 
-    async def follow(told: AsyncIterator[M], at: Callable[[M], float], line: Callable[[M], Text]) -> None:
+    def __init__(self, bus: Bus, govern: PublicKey, show: Callable[[Text], None], since: float) -> None:
+        """`since` is in Unix seconds; an intervention counts only if `govern` has sealed it."""
+        self._bus = bus
+        self._govern = govern
+        self._show = show
+        self._since = since
+
+    async def run(self, deployment: str = ALL, seeds: bool = False) -> None:
+        """Shows a line for each thing that has happened, until it is cancelled."""
+        alerts = self._bus.follow(subjects.ALERTS, subjects.alerts_of(deployment), Alert)
+        decisions = self._bus.follow(subjects.ADJUDICATIONS, subjects.adjudications_of(deployment), Adjudication)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow(alerts, lambda alert: alert.raised_at, alert_line))
+            tasks.create_task(self._follow(decisions, lambda told: told.at, adjudication_line))
+            tasks.create_task(self._follow_interventions(subjects.interventions_of(deployment)))
+            tasks.create_task(self._follow_bare(subjects.interventions_of(deployment)))
+            if seeds:
+                walked = self._bus.follow(subjects.SEEDS, subjects.seeds_of(deployment), Alert)
+                tasks.create_task(self._follow(walked, lambda alert: alert.raised_at, alert_line))
+
+    async def _follow(self, told: AsyncIterator[M], at: Callable[[M], float], line: Callable[[M], Text]) -> None:
         async for message in told:
-            if at(message) >= since:
-                show(line(message))
+            if at(message) >= self._since:
+                self._show(line(message))
 
-    alerts = bus.follow(subjects.ALERTS, subjects.alerts_of(deployment), Alert)
-    decisions = bus.follow(subjects.ADJUDICATIONS, subjects.adjudications_of(deployment), Adjudication)
-    interventions = bus.follow(subjects.INTERVENTIONS, subjects.interventions_of(deployment), Intervention)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(follow(alerts, lambda alert: alert.raised_at, alert_line))
-        tasks.create_task(follow(decisions, lambda told: told.at, adjudication_line))
-        tasks.create_task(follow(interventions, lambda told: told.confirmed_at, intervention_line))
-        if seeds:
-            walked = bus.follow(subjects.SEEDS, subjects.seeds_of(deployment), Alert)
-            tasks.create_task(follow(walked, lambda alert: alert.raised_at, alert_line))
+    async def _follow_interventions(self, subject: str) -> None:
+        """Those that are sealed; one that `govern` did not seal is shown whenever it says it happened."""
+        async for sealed in self._bus.follow(subjects.INTERVENTIONS, subject, Sealed):
+            try:
+                told = self._govern.open(sealed, Intervention)
+            except SealError as error:
+                self._show(forged_line(error.reason))
+            else:
+                if told.confirmed_at >= self._since:
+                    self._show(intervention_line(told))
+
+    async def _follow_bare(self, subject: str) -> None:
+        async for _ in self._bus.follow(subjects.INTERVENTIONS, subject, Intervention):
+            self._show(forged_line("it is not sealed at all"))
 
 
 def since_minutes(minutes: float) -> float:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Coroutine
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from rich.text import Text
 
 from libs.errors import UserError
+from libs.settings import TrustSettings, load
 from proto import subjects
 from proto.governance import Case, Engagement, Verdict
 from proto.messages import Message
@@ -27,7 +29,7 @@ from proto.requests import (
 )
 from services.cli.alert_desk import cases_of, find_case, parse_time, write_portraits
 from services.cli.alert_lines import case_lines, case_table, next_step, standing
-from services.cli.alert_tail import ALL, since_minutes, tail
+from services.cli.alert_tail import ALL, Tail, since_minutes
 from services.cli.client import Client, open_client
 from services.cli.console import err, out
 from services.cli.signals import until_done
@@ -70,15 +72,18 @@ def follow(
 ) -> None:
     """Follows alerts and decisions as they happen, a line each, until Ctrl-C.
 
+    An intervention counts only if `govern` has sealed it: WATCHLINE_TRUST_PUBLIC_KEY says with which key. Another is
+    shown as NOT GOVERN'S.
+
     Example: `watchline alerts tail --deployment station-north`
     """
     if deployment != ALL:
         _request(DeploymentRequest, deployment=deployment)  # so that its name is one
+    govern = load(TrustSettings).key()
 
     async def work(client: Client) -> None:
-        await tail(
-            client.bus, lambda line: out.print(line, soft_wrap=True), since_minutes(last), deployment, seeds=seeds
-        )
+        show = partial(out.print, soft_wrap=True)
+        await Tail(client.bus, govern, show, since_minutes(last)).run(deployment, seeds)
 
     _run(work)
 

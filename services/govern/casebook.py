@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from libs.bus import Conflict
 from libs.errors import ConflictError, MissingError, TransientError
-from proto import subjects
+from proto import codec, subjects
 from proto.governance import Case, DeploymentRecord, Response
-from services.govern.evidence import unsigned
+from services.govern.evidence import confirmers, unsigned, without_acts
 from services.govern.office import Office
 from services.govern.profiles import Profile
 from services.govern.telling import TRIES, Teller
 
+PAGE_CASES = 500
+PAGE_BYTES = 400_000
+"""Of the cases in one answer: the server takes 1 MiB, and reasons can be long."""
 LOOK_AGAIN_S = 5.0
-"""Pause before an alert is looked at again whose profile or list is not there."""
+"""Pause before a confirmation is tried again whose list is not there."""
 
 
 class CaseBook:
@@ -52,19 +55,28 @@ class CaseBook:
             PermanentError: what `step` raises.
             TransientError: the server is away; or others write all the time.
         """
+        profile = (await self.deployment(deployment)).draft.profile
         for _ in range(TRIES):
             before, revision = await self.find(deployment, alert)
             case = step(before)
-            if case.status == "confirmed" and (names := unsigned(case, self._office.roster)):
-                raise ConflictError(f"alert {alert} cannot be confirmed: no key of the roster signed for {names[0]}")
             if case == before:
                 return case
+            self._check(case, profile)
             try:
                 await self._office.cases.replace(subjects.key(deployment, alert), case, revision)
             except Conflict:
                 continue
             return await self._tell_if_possible(case)
         raise TransientError(f"alert {alert} is being changed by others: look again")
+
+    def _check(self, case: Case, profile: str) -> None:
+        """Does nothing where a confirmation rests on what different people have signed. Raises `ConflictError`."""
+        if case.status != "confirmed":
+            return
+        if names := unsigned(case, self._office.roster, profile):
+            raise ConflictError(f"alert {case.alert} cannot be confirmed: no key of the roster signed for {names[0]}")
+        if len(confirmers(case, self._office.roster)) < case.confirmations_needed:
+            raise ConflictError(f"alert {case.alert} cannot be confirmed: one person has confirmed under two names")
 
     async def tell(self, case: Case, aloud: bool = True) -> Case:
         """The case, with all that has happened to it told: see `Teller.tell`. Raises `TransientError`."""
@@ -84,16 +96,9 @@ class CaseBook:
             raise MissingError(f"there is no deployment {name}: see `watchline deployment list`")
         return found[0]
 
-    def profile(self, record: DeploymentRecord) -> Profile:
-        """The rules that the deployment runs under.
-
-        Raises:
-            TransientError: they are not there, and nothing goes without them.
-        """
-        profile = self._office.profiles.get(record.draft.profile)
-        if profile is None:
-            raise TransientError(f"the profile {record.draft.profile} is not there: put it back", LOOK_AGAIN_S)
-        return profile
+    def profile(self, record: DeploymentRecord) -> Profile | None:
+        """The rules that the deployment runs under; `None` where their file is gone."""
+        return self._office.profiles.get(record.draft.profile)
 
     def response(self, watch_list: str) -> Response:
         """How an officer may respond to a confirmed alert for someone on the list.
@@ -110,3 +115,21 @@ class CaseBook:
 def is_closed(record: DeploymentRecord) -> bool:
     """Whether the data of a deployment is deleted, or being deleted: nothing can be decided any more."""
     return record.deleting or record.state in ("purged", "refused")
+
+
+def page_of(cases: Iterable[Case], after: str, count: int = PAGE_CASES) -> tuple[tuple[Case, ...], str]:
+    """The cases that follow the key `after`, as many as one answer holds; and the key that the next page follows.
+
+    Without the acts that were signed. The key is empty where this was the last page.
+    """
+    by_key = {subjects.key(case.deployment, case.alert): case for case in cases}
+    keys = sorted(key for key in by_key if key > after)
+    page: list[Case] = []
+    size = 0
+    for key in keys[:count]:
+        case = without_acts(by_key[key])
+        size += len(codec.encode(case))
+        if page and size > PAGE_BYTES:
+            break
+        page.append(case)
+    return tuple(page), keys[len(page) - 1] if len(page) < len(keys) else ""

@@ -26,7 +26,7 @@ from proto.requests import (
 )
 from proto.sealed import Sealed
 from services.govern import verdicts
-from services.govern.casebook import CaseBook, is_closed
+from services.govern.casebook import CaseBook, is_closed, page_of
 from services.govern.escalation import Escalation
 from services.govern.evidence import decision_of, outcome_of
 from services.govern.intake import open_case
@@ -62,9 +62,10 @@ class Cases:
         await self._in_force(request.deployment, signed)
         same_person, now = self._ids_of(signed), self._office.clock()
         decision = decision_of(signed, sealed, now)
+        latest = max(now, signed.act.at)  # a clock that is ahead confirms nothing that its own time says is deleted
 
         def step(case: Case) -> Case:
-            decided = verdicts.decide(case, decision, same_person, verdicts.is_gone(case, now))
+            decided = verdicts.decide(case, decision, same_person, verdicts.is_gone(case, latest))
             return self._with_response(decided)
 
         return CaseReply(case=await self._book.change(request.deployment, request.alert, step))
@@ -90,9 +91,10 @@ class Cases:
         return CaseReply(case=case)
 
     async def list(self, request: ListRequest) -> CasesReply:
-        """The cases of a deployment, or of all, the oldest first; those of seeds too."""
+        """A page of the cases of a deployment, or of all, in the order of their keys; those of seeds too."""
         cases = [case for case in self._office.all_cases.all().values() if request.of in ("", case.deployment)]
-        return CasesReply(cases=tuple(sorted(cases, key=lambda case: (case.raised_at, case.alert))))
+        page, following = page_of(cases, request.after, request.count)
+        return CasesReply(cases=page, next=following)
 
     async def escalate_due(self) -> None:
         """Escalates what nobody has decided in time, and tells what a crash kept from being told."""

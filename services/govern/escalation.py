@@ -8,6 +8,9 @@ from services.govern.casebook import CaseBook, is_closed
 from services.govern.office import Office
 from services.govern.telling import untold
 
+ESCALATED_AFTER_S = 120.0
+"""Where the profile is gone: as those that ship have it."""
+
 
 class Escalation:
     """Looks at every case that is not at rest."""
@@ -27,7 +30,9 @@ class Escalation:
 
     async def _look_at(self, case: Case) -> None:
         record = await self._book.deployment(case.deployment)
-        if self._is_due(case, self._book.profile(record).escalated_after_s) and not is_closed(record):
+        profile = self._book.profile(record)
+        after_s = profile.escalated_after_s if profile else ESCALATED_AFTER_S
+        if self._is_due(case, after_s) and not is_closed(record):
             await self._book.change(case.deployment, case.alert, self._escalated)
         elif untold(case):
             await self._book.tell(case, aloud=not is_closed(record))

@@ -11,12 +11,13 @@ import binascii
 import hashlib
 
 from libs.errors import PermanentError
-from libs.officers import Roster, Signed
+from libs.officers import Officer, Roster, Signed
 from libs.seals import PublicKey
 from proto import codec
 from proto.governance import Case, Decision, Outcome
 from proto.requests import AdjudicateRequest, EngagementRequest
 from proto.sealed import Act, Sealed
+from services.govern.verdicts import status_of
 
 
 def decision_of(signed: Signed[AdjudicateRequest], sealed: Sealed, now: float) -> Decision:
@@ -45,10 +46,53 @@ def outcome_of(signed: Signed[EngagementRequest], sealed: Sealed, now: float) ->
     )
 
 
-def unsigned(case: Case, roster: Roster) -> list[str]:
-    """The officers in whose name the record holds what they have not signed."""
+def unsigned(case: Case, roster: Roster, profile: str) -> list[str]:
+    """The officers in whose name the record holds what they have not signed, or what was not theirs to say."""
     said: list[Decision | Outcome] = [*case.decisions, *([case.outcome] if case.outcome else [])]
-    return [one.officer for one in said if _signed(one, roster) != _recorded(case, one)]
+    return [one.officer for one in said if not counts(case, one, roster, profile)]
+
+
+def counts(case: Case, said: Decision | Outcome, roster: Roster, profile: str) -> bool:
+    """Whether an operator who may act under the profile has signed this, of this alert, while it could be decided."""
+    officer = roster.officers().get(said.officer)
+    if officer is None or "operator" not in officer.roles or not officer.may_act_under(profile):
+        return False
+    act = _act(said, officer)
+    if act is None or (_needs_portrait(said) and act.at >= case.expires_at):
+        return False
+    return _request(act, said) == _recorded(case, said)
+
+
+def confirmers(case: Case, roster: Roster) -> set[str]:
+    """The public keys of those who have confirmed: one person counts once, under whatever ids."""
+    officers = roster.officers()
+    said = (officers.get(decision.officer) for decision in case.decisions if decision.verdict == "confirmed")
+    return {officer.public_key for officer in said if officer is not None}
+
+
+def credible(case: Case, roster: Roster, profile: str) -> Case:
+    """The case as far as its officers have signed it: what they have not is left out, and what rests on it."""
+    decisions = tuple(one for one in case.decisions if counts(case, one, roster, profile))
+    signed = case.model_copy(update={"decisions": decisions})
+    status = case.status if case.status == "undecided" else status_of(decisions, case.confirmations_needed)
+    if status == "confirmed" and len(confirmers(signed, roster)) < case.confirmations_needed:
+        status = "open"
+    outcome = case.outcome
+    if outcome is not None and not (status == "confirmed" and counts(case, outcome, roster, profile)):
+        outcome = None
+    return signed.model_copy(update={"status": status, "outcome": outcome})
+
+
+def without_acts(case: Case) -> Case:
+    """The case without the signed acts themselves, which are long: their hashes stay."""
+    decisions = tuple(one.model_copy(update={"sealed": ""}) for one in case.decisions)
+    outcome = case.outcome.model_copy(update={"sealed": ""}) if case.outcome else None
+    return case.model_copy(update={"decisions": decisions, "outcome": outcome})
+
+
+def _needs_portrait(said: Decision | Outcome) -> bool:
+    """Whether it rests on a comparison: once the portrait is deleted there is nothing left to compare."""
+    return isinstance(said, Decision) and said.verdict != "no_decision"
 
 
 def _recorded(case: Case, said: Decision | Outcome) -> AdjudicateRequest | EngagementRequest:
@@ -59,21 +103,23 @@ def _recorded(case: Case, said: Decision | Outcome) -> AdjudicateRequest | Engag
     return EngagementRequest.model_validate({**alert, "engagement": said.engagement})
 
 
-def _signed(said: Decision | Outcome, roster: Roster) -> AdjudicateRequest | EngagementRequest | None:
-    """What the officer has signed; `None` where that is nothing, or something else."""
-    officer = roster.officers().get(said.officer)
-    if officer is None:
+def _act(said: Decision | Outcome, officer: Officer) -> Act | None:
+    """The act that the officer has signed; `None` where that is nothing, or another."""
+    try:
+        sealed = codec.decode(Sealed, base64.b64decode(said.sealed, validate=True))
+        act = PublicKey.parse(officer.public_key).open(sealed, Act, said.officer)
+    except (binascii.Error, codec.DecodeError, PermanentError):
         return None
+    return act if hashlib.sha256(codec.encode(sealed)).hexdigest() == said.act else None
+
+
+def _request(act: Act, said: Decision | Outcome) -> AdjudicateRequest | EngagementRequest | None:
+    """What the act asks for; `None` where that is something else."""
     kind: type[AdjudicateRequest | EngagementRequest]
     kind = AdjudicateRequest if isinstance(said, Decision) else EngagementRequest
     try:
-        data = base64.b64decode(said.sealed, validate=True)
-        sealed = codec.decode(Sealed, data)
-        act = PublicKey.parse(officer.public_key).open(sealed, Act, said.officer)
-        if hashlib.sha256(codec.encode(sealed)).hexdigest() != said.act:
-            return None
         return codec.decode(kind, act.request)
-    except (binascii.Error, codec.DecodeError, PermanentError):
+    except codec.DecodeError:
         return None
 
 

@@ -1,4 +1,8 @@
-"""From an alert to a case: only what a deployment that ran can have raised gets into the hands of people."""
+"""From an alert to a case: only what a deployment that ran can have raised gets into the hands of people.
+
+It gets there at once, whatever else is missing: without its profile an alert waits for as many people, and as short, as
+the strictest rules ask for; its list is looked up when it is confirmed.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,10 @@ from services.govern.casebook import CaseBook, is_closed
 from services.govern.profiles import Profile
 
 HOUR_S = 3600.0
+STRICTEST_CONFIRMATIONS = 2
+"""People who must confirm where nobody can say how many: no profile that ships asks for more."""
+KEPT_HOURS = 24.0
+"""How long an alert is kept where nobody can say: as every profile that ships has it, and the SWP trial policy."""
 ALERT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What `alert` calls its alerts: an id that is anything else is none of its own."""
 
@@ -20,7 +28,7 @@ async def open_case(alert: Alert, book: CaseBook) -> Case:
 
     Raises:
         PermanentError: no deployment that ran can have raised it.
-        TransientError: the server is away, or its profile or list is not there.
+        TransientError: the server is away.
     """
     if not ALERT_ID.fullmatch(alert.id):
         raise PermanentError("no alert of ours has such an id")
@@ -29,7 +37,6 @@ async def open_case(alert: Alert, book: CaseBook) -> Case:
     except MissingError:
         raise PermanentError(f"no deployment {alert.deployment} can have raised the alert") from None
     _check(alert, record)
-    book.response(alert.watch_list)  # the same alert comes again until there is one
     return await book.open(_case_of(alert, book.profile(record)))
 
 
@@ -42,8 +49,8 @@ def _check(alert: Alert, record: DeploymentRecord) -> None:
         raise PermanentError(f"deployment {record.id} has no {kind} list {alert.watch_list}")
 
 
-def _case_of(alert: Alert, profile: Profile) -> Case:
-    kept_until = alert.raised_at + profile.alerts_kept_hours * HOUR_S
+def _case_of(alert: Alert, profile: Profile | None) -> Case:
+    kept_until = alert.raised_at + (profile.alerts_kept_hours if profile else KEPT_HOURS) * HOUR_S
     return Case(
         alert=alert.id,
         deployment=alert.deployment,
@@ -58,8 +65,8 @@ def _case_of(alert: Alert, profile: Profile) -> Case:
         captured_at=alert.captured_at,
         raised_at=alert.raised_at,
         seed=alert.seed,
-        stamp=alert.stamp,
-        confirmations_needed=profile.confirmations,
+        stamp=alert.stamp or (profile.stamp if profile else ""),
+        confirmations_needed=profile.confirmations if profile else STRICTEST_CONFIRMATIONS,
         portrait_sha256=alert.portrait_sha256,
         expires_at=min(alert.expires_at or kept_until, kept_until),
     )

@@ -59,6 +59,9 @@ class Publisher(Protocol):
     async def publish(self, message: Message, trace: str) -> None:
         """Publishes a message."""
 
+    async def publish_as(self, subject: str, message_id: str, message: Message) -> None:
+        """Publishes a message on that subject, under that id."""
+
 
 @dataclass(frozen=True)
 class Office:

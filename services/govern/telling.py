@@ -4,7 +4,8 @@ The record of the case is the decision. What follows from it is told afterwards 
 kept from being told is told at the next look. The audit knows the entry by its id, the stream the message by its own,
 so that something which was told and not noted is no second time.
 
-An intervention is suggested by one message, `Intervention`, that only a confirmed case comes to.
+An intervention is suggested by one message, `Intervention`, that only a confirmed case comes to; an evaluation never
+does. It travels sealed by this program, so that who can write to the bus alone cannot suggest one.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from dataclasses import dataclass
 from libs.bus import Conflict
 from libs.errors import TransientError
 from proto import subjects
-from proto.governance import Case, Decision, Deed, Details, Event
+from proto.governance import Case, Decision, Deed, DeploymentRecord, Details, Event
 from proto.messages import Message
 from proto.requests import Adjudication, AuditRequest, Intervention
 from proto.sealed import GOVERN
-from services.govern.evidence import unsigned
+from services.govern.evidence import confirmers, unsigned
 from services.govern.office import Office
 from services.govern.verdicts import status_of
 
@@ -89,25 +90,42 @@ class Teller:
                 continue
             await self._office.ledger.append(telling.audit)
             if aloud and telling.message is not None:
-                await self._office.bus.publish(telling.message, "")
+                await self._publish(telling.message)
             told.append(telling.audit.id)
         return await self._note(key, case, told) if told else case
+
+    async def _publish(self, message: Message) -> None:
+        """Publishes what has happened; an intervention sealed, where and as the intervention itself would be."""
+        if isinstance(message, Intervention):
+            await self._office.bus.publish_as(*subjects.address(message), self._office.signer.seal(message))
+        else:
+            await self._office.bus.publish(message, "")
 
     def _credible(self, case: Case) -> list[Telling]:
         """What is untold and may be told: what officers have signed; and an intervention where nothing else is there.
 
         Raises:
-            TransientError: the deployment or its profile is not there (yet).
+            TransientError: the deployment is not there (yet).
         """
         record = self._office.all_deployments.get(subjects.key(case.deployment))
-        profile = self._office.profiles.get(record.draft.profile) if record is not None else None
-        if profile is None:
-            raise TransientError(f"the rules of deployment {case.deployment} are not there (yet)")
-        missing, names = untold(case), unsigned(case, self._office.roster)
-        if names or case.confirmations_needed < profile.confirmations:
-            self._office.log.error("case.forged", alert=case.alert, officers=names)
+        if record is None:
+            raise TransientError(f"the record of deployment {case.deployment} is not there (yet)")
+        missing, names = untold(case), unsigned(case, self._office.roster, record.draft.profile)
+        if not self._may_intervene(case, record, names):
             missing = [telling for telling in missing if not isinstance(telling.message, Intervention)]
         return [telling for telling in missing if telling.audit.deed.who not in names]
+
+    def _may_intervene(self, case: Case, record: DeploymentRecord, names: list[str]) -> bool:
+        """Whether an intervention may be suggested, by the rules of the deployment and not by the case alone."""
+        profile = self._office.profiles.get(record.draft.profile)
+        if profile is None or profile.stamp or record.binding.stamp:
+            return False
+        needed = max(case.confirmations_needed, profile.confirmations)
+        short = case.status == "confirmed" and len(confirmers(case, self._office.roster)) < needed
+        if names or short or case.confirmations_needed < profile.confirmations:
+            self._office.log.error("case.forged", alert=case.alert, officers=names)
+            return False
+        return True
 
     async def _note(self, key: str, case: Case, told: list[str]) -> Case:
         """Notes in the record what is told."""
@@ -162,6 +180,8 @@ def _intervention(case: Case) -> Telling | None:
     confirmed = [decision for decision in case.decisions if decision.verdict == "confirmed"]
     by = tuple(dict.fromkeys(decision.officer for decision in confirmed))
     if case.status != "confirmed" or len(by) < case.confirmations_needed or not case.response:
+        return None
+    if case.stamp:  # an evaluation: nobody is engaged over it
         return None
     at = max(decision.at for decision in confirmed)
     message = Intervention(

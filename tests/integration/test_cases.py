@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from libs.bus import AskError, Records
+from libs.bus import AskError, Endpoint, Records
 from proto import subjects
 from proto.governance import Case
 from proto.requests import AdjudicateRequest, Adjudication, CaseReply, CasesReply, Intervention, ListRequest
+from proto.sealed import Sealed
 from services.govern.evidence import decision_of
 from tests.control_room import NORTH, RED, casework, opened_room
 from tests.examples import changed
@@ -35,6 +36,12 @@ async def kept(bus, stream, subject, kind, count):
     return found
 
 
+async def the_intervention(bus, crew):
+    """The first that lies in the stream, which govern has sealed."""
+    (sealed,) = await soon(kept(bus, subjects.INTERVENTIONS, subjects.interventions_of("*"), Sealed, 1))
+    return crew.govern.public.open(sealed, Intervention)
+
+
 async def test_nothing_on_the_wire_suggests_an_intervention_before_enough_people_confirmed(room, bus, crew, clock, log):
     async with casework(bus, crew, clock, log) as cases:
         await room.raise_alert()
@@ -48,12 +55,35 @@ async def test_nothing_on_the_wire_suggests_an_intervention_before_enough_people
         assert room.subjects_heard("watchline.v1.intervention") == []
         assert [subject for subject, data in room.heard if RED in data and not subject.startswith(LISTS)] == []
         assert (await room.decide("e-white")).status == "confirmed"
-        (intervention,) = await soon(
-            kept(bus, subjects.INTERVENTIONS, subjects.interventions_of(NORTH), Intervention, 1)
-        )
+        intervention = await the_intervention(bus, crew)
         last = await bus.jetstream.stream_info("AUDIT")
     assert (intervention.response, intervention.confirmed_by) == ("red", ("d-green", "e-white"))
     assert last.state.messages == 5  # raised, decided, escalated, decided, intervention
+
+
+async def test_an_evaluation_never_suggests_an_intervention(room, bus, crew, clock, log):
+    async with casework(bus, crew, clock, log, confirmations=1) as cases:
+        await room.raise_alert(stamp="EVALUATION")
+        assert (await room.decide("d-green")).status == "confirmed"
+        await cases.escalate_due()
+        await bus.client.flush()
+    assert room.subjects_heard("watchline.v1.intervention") == []
+    assert (await bus.jetstream.stream_info("INTERVENTIONS")).state.messages == 0
+
+
+async def test_an_answer_that_is_too_large_is_refused_in_words_and_not_with_silence(bus, log):
+    async def answer(_ask):
+        return changed("sealed", body=bytes(bus.client.max_payload))
+
+    endpoints = {"list": Endpoint(ListRequest, answer)}
+    async with (
+        bus.micro_service("large", "large", endpoints),
+        bus.answering("small", ListRequest, answer, 1),
+    ):
+        for subject in ("large.list", "small"):
+            with pytest.raises(AskError, match="more than the server takes: ask for less at a time") as refusal:
+                await bus.ask(subject, ListRequest(of=""), Sealed)
+            assert refusal.value.code == "413"
 
 
 async def test_two_officers_who_confirm_at_the_same_moment_both_count_and_one_intervention_leaves(
@@ -110,11 +140,12 @@ async def test_an_intervention_that_a_crash_prevented_leaves_at_the_next_start(r
     act = crew.act("d-green", changed("adjudicate_request"), clock)
     signed = crew.roster(clock).check(act, AdjudicateRequest, {"operator"})
     decisions = (decision_of(signed, act, clock.now),)
-    decided = changed("case", told=(), outcome=None, raised_at=clock.now, decisions=decisions)
+    fields = {"raised_at": clock.now, "expires_at": clock.now + 60, "decisions": decisions}
+    decided = changed("case", told=(), outcome=None, **fields)
     await Records(bus, subjects.CASE_RECORDS, Case).put(subjects.key(NORTH, "a1b2c3"), decided)
     async with casework(bus, crew, clock, log, confirmations=1) as again:
         await again.escalate_due()
-    (intervention,) = await soon(kept(bus, subjects.INTERVENTIONS, subjects.interventions_of("*"), Intervention, 1))
+    intervention = await the_intervention(bus, crew)
     assert intervention.alert == "a1b2c3"
 
 

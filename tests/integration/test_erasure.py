@@ -19,6 +19,7 @@ from services.govern.sweeper import Sweeper
 from tests.examples import EXAMPLES, changed
 from tests.waiting import soon
 
+GOVERN = Signer.generate("govern")
 NOW = 1_700_000_000.0
 FAR = NOW + 10**9
 NORTH = "station-north"
@@ -37,7 +38,8 @@ async def raise_alert(bus, alert, raised_at=NOW, deployment=NORTH, seed=False, c
     if case:
         record = changed("case", alert=alert, deleted_at=0.0, **fields)
         await Records(bus, subjects.CASE_RECORDS, Case).put(subjects.key(deployment, alert), record)
-        await bus.publish(changed("intervention", alert=alert, deployment=deployment, subject=f"nominal {alert}"), "")
+        intervention = changed("intervention", alert=alert, deployment=deployment, subject=f"nominal {alert}")
+        await bus.publish_as(*subjects.address(intervention), GOVERN.seal(intervention))
 
 
 async def ids_in(bus, stream, kind=Alert):

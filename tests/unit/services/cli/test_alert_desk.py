@@ -9,7 +9,7 @@ import pytest
 from libs.errors import UserError
 from proto import subjects
 from proto.requests import CaseReply, CasesReply
-from services.cli.alert_desk import find_case, parse_time, write_portraits
+from services.cli.alert_desk import cases_of, find_case, parse_time, write_portraits
 from services.cli.client import Client
 from tests.examples import changed
 
@@ -18,13 +18,14 @@ class Bus:
     """Answers for the cases it knows, and keeps pictures."""
 
     def __init__(self, *ids):
-        self.cases = {alert: changed("case", alert=alert) for alert in ids}
+        self.cases = {alert: changed("case", alert=alert) for alert in sorted(ids)}
         self.pictures = {}
         self.portraits = SimpleNamespace(get=self._picture)
 
     async def ask(self, subject, message, expected, _timeout_s=None):
         if subject == f"{subjects.CASES}.list":
-            return CasesReply(cases=tuple(self.cases.values()))
+            case = next(case for key, case in self.cases.items() if key > message.after)
+            return CasesReply(cases=(case,), next=case.alert if case.alert != max(self.cases) else "")
         return CaseReply(case=self.cases[message.alert])
 
     async def _picture(self, key):
@@ -34,6 +35,12 @@ class Bus:
 async def test_the_beginning_of_an_id_is_enough_where_it_fits_one():
     client = Client(Bus("3f2a77", "3f9b01", "a1"))
     assert (await find_case(client, "3f2")).alert == "3f2a77"
+
+
+async def test_all_alerts_are_listed_over_all_pages_the_oldest_first():
+    bus = Bus("a", "b", "c")
+    bus.cases["b"] = bus.cases["b"].model_copy(update={"raised_at": 0.0})
+    assert [case.alert for case in await cases_of(Client(bus))] == ["b", "a", "c"]
 
 
 async def test_a_whole_id_counts_although_another_begins_with_it():

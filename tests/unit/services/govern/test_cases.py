@@ -1,12 +1,19 @@
 """Alerts in the hands of people: who may decide what, what it comes to, and what is told of it."""
 
+import hashlib
+from types import SimpleNamespace
+
 import pytest
 
 from libs.errors import ConflictError, MissingError, PermanentError, TransientError
 from libs.officers import ForbiddenError
-from proto import codec
+from libs.seals import SealError
+from proto import codec, subjects
 from proto.codec import DecodeError
-from proto.requests import AdjudicateRequest, CaseRequest, ListRequest
+from proto.governance import Binding
+from proto.requests import AdjudicateRequest, CaseRequest, Intervention, ListRequest
+from proto.sealed import Act
+from services.govern.evidence import decision_of
 from tests.casework import ESCALATED_AFTER_S, KEPT_S, Casework, Death, dying, profile
 from tests.examples import changed
 
@@ -113,20 +120,32 @@ async def test_a_deployment_that_was_never_armed_has_no_alerts(work):
         await work.alert()
 
 
-async def test_an_alert_waits_for_the_rules_of_its_profile_and_is_not_lost(work):
+async def test_an_alert_whose_profile_is_gone_is_a_case_at_once_and_escalates(work):
+    """By the strictest rules there are; nothing suggests an intervention before somebody knows the real ones."""
     rules = work.profiles.pop("uk-police")
-    with pytest.raises(TransientError, match="profile uk-police"):
-        await work.alert()
+    case = await work.alert()
+    assert (case.status, case.confirmations_needed, case.expires_at) == ("open", 2, work.clock.now + KEPT_S)
+    work.clock.advance(ESCALATED_AFTER_S)
+    await work.cases.escalate_due()
+    assert work.events() == ["alert.raised", "alert.escalated"]
+    await work.decide("d-green")
+    await work.decide("e-white")
+    assert (work.case().status, work.wire.interventions) == ("confirmed", [])
     work.profiles["uk-police"] = rules
-    assert (await work.alert()).status == "open"
+    await work.cases.escalate_due()
+    assert len(work.wire.interventions) == 1
 
 
-async def test_an_alert_waits_for_the_record_of_its_list(work):
+async def test_an_alert_whose_list_has_no_record_is_a_case_at_once_and_escalates(work):
     known = work.lists.known.pop("wanted")
-    with pytest.raises(TransientError, match="list wanted"):
-        await work.alert()
-    work.lists.known["wanted"] = known
     assert (await work.alert()).status == "open"
+    work.clock.advance(ESCALATED_AFTER_S)
+    await work.cases.escalate_due()
+    assert work.events() == ["alert.raised", "alert.escalated"]
+    with pytest.raises(TransientError, match="list wanted"):  # nobody can say how to respond
+        await work.decide("d-green")
+    work.lists.known["wanted"] = known
+    assert (await work.decide("d-green")).response == "red"
 
 
 # -- who may decide
@@ -439,13 +458,51 @@ async def test_nothing_but_the_intervention_says_how_to_respond(two):
 
 
 async def test_an_intervention_names_who_confirmed_and_on_which_record(work):
-    await work.alert(stamp="EVALUATION")
+    await work.alert()
     work.clock.advance(20)
     await work.decide("d-green")
     (intervention,) = work.wire.interventions
     assert (intervention.alert, intervention.camera, intervention.subject) == ("a1b2c3", "gate-1", "S-0001")
-    assert (intervention.record_version, intervention.stamp) == (3, "EVALUATION")
+    assert (intervention.record_version, intervention.stamp) == (3, "")
     assert (intervention.confirmed_by, intervention.confirmed_at) == (("d-green",), work.clock.now)
+
+
+async def test_an_alert_of_an_evaluation_never_comes_to_an_intervention(work):
+    await work.alert(stamp="EVALUATION")
+    assert (await work.decide("d-green")).status == "confirmed"
+    await work.cases.escalate_due()
+    assert work.wire.interventions == []
+    assert "alert.intervention" not in work.events()
+
+
+@pytest.mark.parametrize("where", ["profile", "binding"])
+async def test_a_case_that_lost_its_stamp_is_still_one_of_an_evaluation(work, where):
+    await work.alert(stamp="EVALUATION")
+    if where == "profile":
+        work.profiles["uk-police"] = profile(stamp="EVALUATION", live_sources=False)
+    else:
+        work.put_deployment(binding=Binding(stamp="EVALUATION"))
+    work.change(stamp="")
+    await work.decide("d-green")
+    await work.cases.escalate_due()
+    assert work.wire.interventions == []
+
+
+async def test_the_stamp_of_a_case_is_that_of_its_profile_although_the_alert_bears_none(crew, clock, log):
+    work = Casework(crew, clock, log, stamp="EVALUATION", live_sources=False)
+    assert (await work.alert()).stamp == "EVALUATION"
+
+
+async def test_an_intervention_is_sealed_by_govern_and_leaves_under_its_own_id(work):
+    await work.alert()
+    await work.decide("d-green")
+    (sealed,) = work.wire.of("intervention")
+    assert (sealed.holds, sealed.signer) == ("intervention", "govern")
+    with pytest.raises(SealError):
+        work.crew["d-green"].public.open(sealed, Intervention)
+    again = work.crew.govern.seal(work.wire.interventions[0])
+    await work.wire.publish_as("", subjects.address(work.wire.interventions[0])[1], again)
+    assert len(work.wire.interventions) == 1
 
 
 async def test_a_record_that_says_confirmed_and_has_not_the_decisions_suggests_nothing(two):
@@ -513,6 +570,73 @@ async def test_nobody_confirms_on_top_of_a_forged_confirmation_but_everybody_may
     assert (await two.decide("e-white", "rejected")).status == "rejected"
     assert two.wire.interventions == []
     assert [message.officer for message in two.wire.of("adjudication")] == ["d-green", "e-white"]
+
+
+def recorded(work, who, **fields):
+    """A decision as it lies in a record, truly signed by `who`, although this program never took it."""
+    act = work.act(who, "adjudicate_request", **{"verdict": "confirmed", **fields})
+    request = codec.decode(AdjudicateRequest, work.crew[who].public.open(act, Act, who).request)
+    digest = hashlib.sha256(codec.encode(act)).hexdigest()
+    signed = SimpleNamespace(who=who, request=request, act=SimpleNamespace(origin=""), sha256=digest)
+    return decision_of(signed, act, work.clock.now)
+
+
+@pytest.mark.parametrize("who", ["a-jones", "c-brown", "f-black"])
+async def test_a_confirmation_by_somebody_who_is_no_operator_does_not_count_although_it_is_signed(work, who):
+    await work.alert()
+    work.change(decisions=(recorded(work, who),), status="confirmed", response="red")
+    await work.cases.escalate_due()
+    assert (work.wire.messages, work.events()) == ([], ["alert.raised"])
+
+
+async def test_a_confirmation_by_an_operator_of_another_profile_does_not_count_although_it_is_signed(work, crew):
+    text = crew.roster_path.read_text()
+    start = text.index("[officers.e-white]")
+    crew.roster_path.write_text(text[:start] + text[start:].replace("\n", '\nprofiles = ["elsewhere"]\n', 1))
+    await work.alert()
+    work.change(decisions=(recorded(work, "e-white"),), status="confirmed", response="red")
+    await work.cases.escalate_due()
+    assert (work.wire.messages, work.events()) == ([], ["alert.raised"])
+
+
+async def test_a_confirmation_that_was_signed_when_the_portrait_was_deleted_does_not_count(work):
+    case = await work.alert()
+    work.clock.advance(case.expires_at - work.clock.now)
+    work.change(decisions=(recorded(work, "d-green"),), status="confirmed", response="red")
+    work.ledger.entries.clear()
+    await work.cases.escalate_due()
+    assert (work.wire.messages, work.events()) == ([], [])
+
+
+async def test_an_officer_whose_clock_is_ahead_cannot_confirm_what_by_it_is_deleted(work):
+    case = await work.alert()
+    work.clock.advance(case.expires_at - work.clock.now)
+    act = work.act("d-green", "adjudicate_request", verdict="confirmed")
+    work.clock.advance(-60)
+    with pytest.raises(ConflictError, match="portrait are deleted"):
+        await work.cases.adjudicate(act)
+
+
+def under_two_names(work):
+    """Two confirmations that one person has truly signed."""
+    first = recorded(work, "e-white")
+    another_operator(work.crew, "e-white-2")
+    return first, recorded(work, "e-white-2")
+
+
+async def test_one_person_under_two_names_in_the_record_is_not_two(two):
+    await two.alert()
+    two.change(decisions=under_two_names(two), status="confirmed", response="red")
+    await two.cases.escalate_due()
+    assert two.wire.interventions == []
+
+
+async def test_nobody_confirms_on_top_of_one_person_under_two_names(crew, clock, log):
+    work = Casework(crew, clock, log, confirmations=3)
+    await work.alert()
+    work.change(decisions=under_two_names(work))
+    with pytest.raises(ConflictError, match="one person has confirmed under two names"):
+        await work.decide("d-green")
 
 
 async def test_every_decision_is_told_with_what_the_alert_is_now(two):
@@ -808,8 +932,37 @@ async def test_cases_are_shown_and_listed_by_deployment(work):
     assert shown.case.alert == "first"
     listed = await work.cases.list(ListRequest(of="station-north"))
     assert [case.alert for case in listed.cases] == ["first", "second"]
+    assert listed.next == ""
     assert (await work.cases.list(ListRequest(of="elsewhere"))).cases == ()
     assert len((await work.cases.list(ListRequest(of=""))).cases) == 2
+
+
+async def test_cases_come_a_page_at_a_time_each_once(work):
+    for number in range(7):
+        await work.cases.take_alert(work.an_alert(id=f"a{number}"))
+    found, after = [], ""
+    while True:
+        page = await work.cases.list(ListRequest(of="station-north", after=after, count=3))
+        assert len(page.cases) <= 3
+        found += [case.alert for case in page.cases]
+        if not (after := page.next):
+            break
+    assert found == [f"a{number}" for number in range(7)]
+
+
+async def test_a_list_of_cases_is_never_larger_than_the_server_takes(work):
+    """However many there are, and however long the reasons; the signed acts are not in it."""
+    await work.alert()
+    case = await work.decide("d-green", reason="x" * 4000)
+    for number in range(150):
+        key = subjects.key("station-north", f"a{number:03}")
+        work.shelf.records[key] = case.model_copy(update={"alert": f"a{number:03}"}), 1
+    page = await work.cases.list(ListRequest(of=""))
+    assert len(codec.encode(page)) < 512 * 1024
+    assert page.next
+    assert {decision.sealed for case in page.cases for decision in case.decisions} == {""}
+    shown = await work.cases.show(CaseRequest(deployment="station-north", alert="a000"))
+    assert shown.case.decisions[0].sealed
 
 
 async def test_an_alert_that_is_not_there_is_not_shown(work):
