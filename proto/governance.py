@@ -240,6 +240,10 @@ class Warrant(Message):
         """Whether the deployment may run at `now` (Unix seconds) and `camera` is one of its own."""
         return self.armed_at(now) and camera in self.cameras
 
+    def is_bound_to(self, camera: str, location: str) -> bool:
+        """Whether the camera's frames come from where they came from when it was armed; without a binding, never."""
+        return self.binding.locations.get(camera) == location_sha256(camera, location)
+
     @property
     def in_force_from(self) -> float:
         """When its cameras could first run: recordings are timed from here, as if they happened now."""

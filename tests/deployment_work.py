@@ -110,8 +110,9 @@ class DeploymentWork:
     def restarted(self):
         """The handlers of a program that has just started: it knows what lies in the records, and nothing else."""
         self.office = Office(
-            bus=Wire(self.crew.govern.public), log=self.log, settings=GovernSettings(), roster=self.crew.roster(self.clock),
-            signer=self.crew.govern, ledger=self.ledger, profiles=self.profiles, calibrations=self.calibrations,
+            bus=Wire(self.crew.govern.public), log=self.log, settings=GovernSettings(),
+            roster=self.crew.roster(self.clock),
+            ledger=self.ledger, signer=self.crew.govern, profiles=self.profiles, calibrations=self.calibrations,
             deployments=self.deployments, warrants=self.warrants, cases=Shelf(),
             all_deployments=Book(self.deployments), all_lists=self.all_lists, all_entries=self.entries,
             all_cameras=self.cameras, all_cases=self.cases, clock=self.clock,

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterator
 
 from libs.log import describe_bug
 from libs.waiting import end
 from proto.governance import FaceCount, Warrant
 from proto.records import CameraRecord, CameraStatus
+from services.ingest.finished import UnfinishedError, must_be_finished, while_finished
+from services.ingest.frame import Frame
 from services.ingest.reader import HaltedError, Reader, ReaderOptions
 from services.ingest.reading import Reading, Tally, Tools
 from services.ingest.source import Source, SourceError
@@ -21,6 +24,10 @@ from services.ingest.sources import SourceOptions, is_live_by_scheme, open_sourc
 RETRY_FIRST_S = 0.5
 """The pause before a camera that died is tried the first time; it doubles from there."""
 NOT_ARMED = "the deployment is not armed any more"
+ELSEWHERE = (
+    "the location of the camera is not the one that was armed: amend the cameras of the deployment, or suspend it and "
+    "arm it again"
+)
 
 
 class Disarmed(Exception):  # noqa: N818  not an error: the window is over
@@ -66,13 +73,15 @@ class CameraActor:
             Disarmed: it does not.
         """
         warrant = self._warrant
-        if not warrant.covers(self._record.camera, self._tools.clock()):
+        if not self._is_armed():
             raise Disarmed
         return warrant
 
     def _is_armed(self) -> bool:
         """The same as a question; asked on the reader's thread."""
-        return self._warrant.covers(self._record.camera, self._tools.clock())
+        warrant, record = self._warrant, self._record
+        is_bound = warrant.is_bound_to(record.camera, record.location)
+        return is_bound and warrant.covers(record.camera, self._tools.clock())
 
     def disarm(self, reason: str = NOT_ARMED) -> None:
         """Tells that the camera ended before its source did; to be called before its task is cancelled."""
@@ -87,7 +96,8 @@ class CameraActor:
         try:
             await self._read_until_the_end()
         except Disarmed:
-            self.disarm()
+            bound = self._warrant.is_bound_to(self._record.camera, self._record.location)
+            self.disarm(NOT_ARMED if bound else ELSEWHERE)
 
     async def _read_until_the_end(self) -> None:
         failures = 0
@@ -130,7 +140,7 @@ class CameraActor:
         Where that may help, where it is on the network and has run before, and after a bug: the next frame may be well.
         """
         self._has_run = self._has_run or self._tally.frames > 0
-        if isinstance(error, LiveSourceRefusedError):
+        if isinstance(error, (LiveSourceRefusedError, UnfinishedError)):
             return False
         lasting = isinstance(error, SourceError) and not error.transient
         promising = not lasting or ("://" in self._record.location and self._has_run)
@@ -138,7 +148,10 @@ class CameraActor:
 
     async def _read_once(self) -> None:
         options = ReaderOptions(
-            realtime=self._record.realtime, epoch_s=self.armed().in_force_from, may_go_on=self._is_armed
+            realtime=self._record.realtime,
+            epoch_s=self.armed().in_force_from,
+            may_go_on=self._is_armed,
+            guard=self._guarded,
         )
         async with Reader(self._open, options) as reader:
             self.live, self._opened = reader.source.live, True
@@ -154,16 +167,25 @@ class CameraActor:
         Raises:
             LiveSourceRefusedError: it is live and may not be. By its scheme that is known before anything is opened;
                 a stream over http shows it when it is open, and is closed before a frame of it is taken.
+            UnfinishedError: it is a recording that is still being made.
             SourceError: it cannot be opened.
         """
         recordings_alone = not self._warrant.live_sources
         if recordings_alone and is_live_by_scheme(self._record.location):
             raise LiveSourceRefusedError
+        if recordings_alone:
+            must_be_finished(self._record.location, self._warrant.in_force_from)
         source = self._open_any()
         if recordings_alone and source.live:
             with source:
                 raise LiveSourceRefusedError
         return source
+
+    def _guarded(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        warrant = self._warrant
+        if warrant.live_sources:
+            return frames
+        return while_finished(frames, self._record.location, warrant.in_force_from)
 
     def _open_any(self) -> Source:
         settings = self._tools.settings

@@ -30,7 +30,7 @@ from proto import subjects
 from proto.governance import Warrant
 from proto.messages import Message
 from proto.records import CameraRecord, CameraStatus
-from services.ingest.camera import NOT_ARMED, CameraActor
+from services.ingest.camera import ELSEWHERE, NOT_ARMED, CameraActor
 from services.ingest.leases import Key, LeaseRecords, Leases
 from services.ingest.reading import Tools
 
@@ -96,6 +96,8 @@ class Dispatcher:
         """When a camera that was lost may be looked at again."""
         self._over: set[tuple[str, str, float]] = set()
         """Cameras that came to their end here, by deployment, name and start; the bucket hears of it a little later."""
+        self._elsewhere: set[tuple[str, int, str, str]] = set()
+        """Of which it was told that their location is another, by deployment, version, name and location."""
         self._ended = asyncio.Event()
         self._back = tools.bus.reconnected
         self._takes_from_s = monotonic()
@@ -146,8 +148,31 @@ class Dispatcher:
         for warrant in self._books.warrants.all().values():
             for name in warrant.cameras if warrant.armed_at(now) else ():
                 camera = self._books.cameras.get(subjects.key(name))
-                if camera is not None and not self._is_over(warrant, name):
+                if camera is None or self._is_over(warrant, name):
+                    continue
+                if not warrant.is_bound_to(name, camera.location):
+                    self._tell_elsewhere(camera, warrant)
+                else:
                     yield (warrant.deployment, name), (camera, warrant)
+
+    def _tell_elsewhere(self, camera: CameraRecord, warrant: Warrant) -> None:
+        """Tells, once, that a camera is not opened, for its frames would come from elsewhere than was armed."""
+        told = (warrant.deployment, warrant.record_version, camera.camera, camera.location)
+        if told in self._elsewhere:
+            return
+        self._elsewhere.add(told)
+        if (warrant.deployment, camera.camera) in self._posts:  # the round lets it go, and tells that with its counts
+            return
+        self._tools.log.warning("camera.elsewhere", camera=camera.camera, deployment=warrant.deployment)
+        status = CameraStatus(
+            deployment=warrant.deployment,
+            camera=camera.camera,
+            state="ended",
+            detail=ELSEWHERE,
+            disarmed=True,
+            updated_at=self._tools.clock(),
+        )
+        self._tools.report(status)
 
     def _is_over(self, warrant: Warrant, camera: str) -> bool:
         if (warrant.deployment, camera) in self._posts:
@@ -169,8 +194,12 @@ class Dispatcher:
 
     def _reason(self, key: Key) -> str:
         """Why a camera that was wanted is not any more."""
-        gone = self._books.cameras.get(subjects.key(key[1])) is None
-        return "the record of the camera was removed" if gone else NOT_ARMED
+        camera, warrant = self._books.cameras.get(subjects.key(key[1])), self._books.warrants.get(subjects.key(key[0]))
+        if camera is None:
+            return "the record of the camera was removed"
+        if warrant is None or not warrant.covers(key[1], self._tools.clock()):
+            return NOT_ARMED
+        return ELSEWHERE
 
     # -- taking, keeping, letting go
 

@@ -73,6 +73,7 @@ class ReaderOptions:
             it, the wall clock tells. Cameras give the start of their deployment, so that every pass is the same.
         may_go_on: asked on the reader's thread before and after each frame is decoded; at the first no, none is decoded
             any more, and none handed over.
+        guard: passes the frames on, or raises `SourceError` where the source may be read no further.
     """
 
     policy: Policy | None = None
@@ -80,6 +81,7 @@ class ReaderOptions:
     prefetch: int = 2
     epoch_s: float | None = None
     may_go_on: Callable[[], bool] = lambda: True
+    guard: Callable[[Iterator[Frame]], Iterator[Frame]] = lambda frames: frames
 
 
 class Reader:
@@ -191,7 +193,7 @@ class Reader:
         self._tell(self._news)
         epoch_s, start_s = None if source.live else self._options.epoch_s, None
         paced = self._options.realtime and not source.live  # what is live comes at its own pace, by its own clock
-        frames = iter(source)
+        frames = self._options.guard(iter(source))
         while (frame := self._decoded(frames)) is not None:
             if paced:
                 if start_s is None:

@@ -20,7 +20,7 @@ from libs.service import Host
 from libs.settings import ServiceSettings, TrustSettings
 from libs.warrants import open_warrants
 from proto import subjects
-from proto.governance import FaceCount, SearchCount, Warrant
+from proto.governance import FaceCount, SearchCount, Warrant, location_sha256
 from proto.messages import DeadLetter, Detections, DetectRequest, Probe
 from proto.records import CameraRecord, CameraStatus
 from proto.sealed import Sealed
@@ -103,8 +103,16 @@ def warrant(**changes):
     return Warrant(**(fields | changes))
 
 
+async def bound(bus, issued):
+    """The warrant, bound to where its cameras are now."""
+    cameras = await Records(bus, subjects.CAMERAS, CameraRecord).all()
+    locations = {camera.camera: location_sha256(camera.camera, camera.location) for camera in cameras.values()}
+    return issued.model_copy(update={"binding": issued.binding.model_copy(update={"locations": locations})})
+
+
 async def issue(bus, signer, issued):
     """Puts a warrant into the bucket, sealed by `signer`."""
+    issued = await bound(bus, issued)
     await Records(bus, subjects.WARRANTS, Sealed).put(subjects.key(issued.deployment), signer.seal(issued))
 
 

@@ -12,7 +12,7 @@ import pytest
 from libs.bus import Conflict
 from libs.errors import TransientError
 from proto import subjects
-from proto.governance import Warrant
+from proto.governance import Binding, Warrant, location_sha256
 from proto.messages import Detections
 from proto.records import CameraRecord, CameraStatus, Lease
 from services.ingest import camera as camera_module
@@ -179,7 +179,7 @@ class Place:
         self.warrants["d"] = Warrant(
             deployment="d", state=state, purpose="test", cameras=cameras, watch_lists=("list",), threshold=0.5,
             floor=0.4, cooldown_s=60, starts_at=self.clock() - 1, ends_at=self.clock() + 3600,
-            live_sources=True,
+            live_sources=True, binding=Binding(locations={name: location_sha256(name, "fake") for name in cameras}),
         )  # fmt: skip
 
     def change(self, **changes):
@@ -467,6 +467,31 @@ async def test_a_camera_that_is_not_wanted_any_more_is_told_to_have_ended_with_i
     assert ("record of the camera was removed" if how == "removed" else "not armed any more") in last.detail
     await watching.dispatcher.close()  # the source is slow to end, and the reporter has five times the time it needs
     assert place.told[-1] is last
+
+
+async def test_a_camera_that_is_moved_is_let_go_until_its_location_is_armed(place, watching):
+    place.cameras["yard"] = CameraRecord(camera="yard", location="rtsp://another")
+    await watching.round()
+    last = place.told[-1]
+    assert (last.state, last.frames, last.disarmed) == ("ended", 3, True)
+    assert "not the one that was armed" in last.detail
+    await watching.round()
+    assert place.told[-1] is last
+
+
+@fake_actors
+async def test_a_camera_that_is_elsewhere_than_was_armed_is_never_taken_and_that_is_told_once(place):
+    place.arm("yard", "gate")
+    place.cameras["yard"] = CameraRecord(camera="yard", location="rtsp://another")
+    one = place.program()
+    await place.rounds(3, one)
+    assert one.running == ["gate"]
+    (told,) = (status for status in place.told if status.camera == "yard")
+    assert (told.state, told.disarmed, "not the one that was armed" in told.detail) == ("ended", True, True)
+    locations = {"yard": location_sha256("yard", "rtsp://another"), "gate": location_sha256("gate", "fake")}
+    place.change(binding=Binding(locations=locations), record_version=2)
+    await place.rounds(1, one)
+    assert one.running == ["gate", "yard"]
 
 
 async def test_a_camera_whose_deployment_is_armed_again_runs_again(place, watching, stream):
