@@ -11,6 +11,7 @@ import pytest
 
 from proto import subjects
 from tests.control_room import casework, opened_room
+from tests.examples import changed
 from tests.waiting import SOON_S, soon
 
 PROGRAM = """
@@ -77,14 +78,13 @@ async def room(bus, crew, log):
     async with opened_room(bus, crew, clock) as room, casework(bus, crew, clock, log) as room.cases:
         await bus.portraits.put(subjects.alert_portrait("a1b2c3"), SEEN)
         await bus.portraits.put(subjects.reference_portrait("wanted", "S-0001"), REFERENCE)
-        await room.raise_alert(stamp="EVALUATION")
+        await room.raise_alert()
         yield room
 
 
 async def test_two_operators_compare_decide_and_note_the_outcome(room, watchline, tmp_path):
     _, said, complained = await watchline("show", "a1b2", "--portraits", str(tmp_path / "compare"))
     assert "resembles    S-0001 of list wanted" in said
-    assert "EVALUATION" in said
     assert "delete them by" in complained
     pictures = sorted((tmp_path / "compare").iterdir())
     assert [path.read_bytes() for path in pictures] == [REFERENCE, SEEN]
@@ -117,7 +117,7 @@ async def test_alerts_are_listed_for_people_and_for_software(room, watchline):
 async def test_a_tail_shows_what_happens_as_it_happens_and_no_seeds(room, environment):
     async with started(environment, "tail") as program:
         first = (await soon(program.stdout.readline())).decode()
-        assert "EVALUATION alert a1b2c3 station-north, camera gate-1: resembles S-0001" in first
+        assert "alert a1b2c3 station-north, camera gate-1: resembles S-0001" in first
         await room.raise_alert(id="seed-1", seed=True, watch_list="blue", subject="blue-1")
         await room.decide("d-green")
         assert b"d-green has decided: now open" in await soon(program.stdout.readline())
@@ -132,8 +132,20 @@ async def test_a_tail_shows_what_happens_as_it_happens_and_no_seeds(room, enviro
 async def test_a_tail_shows_seeds_to_who_asks_for_them(room, environment):
     async with started(environment, "tail", "--seeds") as program:
         await soon(program.stdout.readline())
-        await room.raise_alert(id="seed-1", seed=True, watch_list="blue", subject="blue-1")
-        assert b"seed  seed-1" in await soon(program.stdout.readline())
+        await room.raise_alert(id="seed-1", seed=True, watch_list="blue", subject="blue-1", stamp="EVALUATION")
+        assert b"EVALUATION seed  seed-1" in await soon(program.stdout.readline())
+
+
+async def test_a_tail_shows_an_intervention_that_govern_did_not_seal_as_what_it_is(room, environment, crew):
+    forged = changed("intervention", alert="a1b2c3")
+    async with started(environment, "tail") as program:
+        await soon(program.stdout.readline())
+        await room.bus.publish_as(subjects.address(forged)[0], "forged", crew["e-white"].seal(forged))
+        line = await soon(program.stdout.readline())
+        assert line.startswith(b"NOT GOVERN'S: an intervention that is none, do not act")
+        assert b"red" not in line
+        await room.bus.publish(forged, "")
+        assert (await soon(program.stdout.readline())).startswith(b"NOT GOVERN'S")
 
 
 @pytest.mark.usefixtures("room")

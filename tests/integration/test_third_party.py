@@ -8,8 +8,14 @@ import sys
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
-from proto import subjects
+import msgpack
+import pytest
+from nacl.exceptions import BadSignatureError
+from nacl.signing import VerifyKey
+
+from proto import codec, subjects
 from proto.sealed import signed_bytes
 from tests.control_room import casework, opened_room
 from tests.examples import EXAMPLES, changed
@@ -50,14 +56,16 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 EXAMPLES_SHOWN = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 READ = next(shown for shown in EXAMPLES_SHOWN if "alert[" in shown and "subscribe" in shown)
 DECIDE = next(shown for shown in EXAMPLES_SHOWN if "def sign(" in shown)
-"""What the README shows of other software: how alerts are read, and how they are decided."""
+CHECK = next(shown for shown in EXAMPLES_SHOWN if "def intervention(" in shown)
+"""What the README shows of other software: how alerts are read and decided, and how an intervention is checked."""
 OPERATOR = (
     """
 import asyncio, json, pathlib, secrets, sys, time
 import msgpack, nats
-from nacl.signing import SigningKey
+from nacl.signing import SigningKey, VerifyKey
 """
     + DECIDE
+    + CHECK
     + """
 async def main(url, officer, key_file):
     key = SigningKey(bytes.fromhex(pathlib.Path(key_file).read_text()))
@@ -80,7 +88,7 @@ async def main(url, officer, key_file):
     print(json.dumps({
         "said": said,
         "decision": msgpack.unpackb((await adjudications.next_msg(timeout=20)).data),
-        "intervention": msgpack.unpackb((await interventions.next_msg(timeout=20)).data),
+        "intervention": intervention(pathlib.Path("govern.pub").read_text(), await interventions.next_msg(timeout=20)),
         "ours": [name for name in sys.modules if name.split(".")[0] in {"proto", "libs", "services", "watchline"}],
     }), flush=True)
     await client.close()
@@ -142,6 +150,7 @@ def test_the_control_room_knows_where_to_listen():
 
 async def test_an_officer_decides_from_other_software_by_signing_an_act(bus, nats_server, crew, log, tmp_path):
     arguments = nats_server.url, "d-green", str(crew.keys / "d-green.key")
+    (tmp_path / "govern.pub").write_text(str(crew.govern.public))
     async with (
         opened_room(bus, crew, WallClock()) as room,
         casework(bus, crew, WallClock(), log, confirmations=1),
@@ -156,6 +165,20 @@ async def test_an_officer_decides_from_other_software_by_signing_an_act(bus, nat
     assert (heard["decision"]["event"], heard["decision"]["officer"]) == ("decision", "d-green")
     assert heard["intervention"]["confirmed_by"] == ["d-green"]
     assert (decision.officer, decision.reason, decision.origin) == ("d-green", "same scar", "control-room-2")
+
+
+def test_other_software_takes_no_intervention_that_govern_did_not_seal(crew):
+    """By the example of the README as it stands there."""
+    known = {"msgpack": msgpack, "VerifyKey": VerifyKey}
+    exec(CHECK, known)  # noqa: S102  it is ours
+    for signer, fits in ((crew.govern, True), (crew["e-white"], False)):
+        sealed = signer.seal(EXAMPLES["intervention"])
+        message = SimpleNamespace(data=codec.encode(sealed.model_copy(update={"signer": "govern"})))
+        if fits:
+            assert known["intervention"](str(crew.govern.public), message)["alert"] == "a1b2c3"
+        else:
+            with pytest.raises(BadSignatureError):
+                known["intervention"](str(crew.govern.public), message)
 
 
 def test_what_other_software_signs_is_what_we_check():
