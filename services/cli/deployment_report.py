@@ -37,7 +37,7 @@ import typer
 from libs.intervals import Ratio
 from proto import subjects
 from proto.governance import Case, Deed
-from proto.requests import DeploymentReply, DeploymentRequest, FiguresReply
+from proto.requests import DeploymentReply, DeploymentRequest, FiguresReply, FiguresRequest
 from services.cli import console
 from services.cli.client import Client, open_client
 from services.cli.deployment_gaps import incomplete, unknown
@@ -76,7 +76,7 @@ async def write_deployment_report(client: Client, deployment: str, folder: Path)
         UserError: a file cannot be written.
     """
     ask = DeploymentRequest(deployment=deployment)
-    reply = await client.ask(f"{subjects.DEPLOYMENT}.figures", ask, FiguresReply)
+    reply = await _figures(client, deployment)
     shown = await client.ask(f"{subjects.DEPLOYMENT}.show", ask, DeploymentReply)
     now = time.time()
     summary = summarise(reply, now)
@@ -85,6 +85,17 @@ async def write_deployment_report(client: Client, deployment: str, folder: Path)
         write_private(folder / "report.csv", as_csv(row(summary)), "the report"),
         write_private(folder / "report.json", as_json(summary, now), "the report"),
     ]
+
+
+async def _figures(client: Client, deployment: str) -> FiguresReply:
+    """All figures, with the cases of all pages. Raises as `Client.ask`."""
+    subject = f"{subjects.DEPLOYMENT}.figures"
+    first = page = await client.ask(subject, FiguresRequest(deployment=deployment), FiguresReply)
+    cases = list(first.cases)
+    while page.next:
+        page = await client.ask(subject, FiguresRequest(deployment=deployment, after=page.next), FiguresReply)
+        cases += page.cases
+    return first.model_copy(update={"cases": tuple(sorted(cases, key=lambda case: case.raised_at)), "next": ""})
 
 
 def row(summary: Summary) -> dict[str, Figure]:

@@ -22,7 +22,7 @@ from libs.errors import TransientError
 from libs.log import Log
 from libs.seals import SealError, Signer
 from proto import codec, subjects
-from proto.governance import AuditEntry, AuditHead, Deed, Details
+from proto.governance import AuditEntry, AuditHead, Deed, Details, Event
 from proto.messages import Message
 from proto.requests import AuditRequest
 from proto.sealed import GOVERN, Sealed
@@ -103,6 +103,16 @@ class Chain:
     def entries(self) -> int:
         """How many entries there are, as far as this writer knows."""
         return self._last
+
+    async def alerts(self, deployment: str) -> set[str]:
+        """The ids of the alerts that were raised in a deployment, seeds not among them. Raises `TransientError`."""
+        raised: Event = "alert.raised"
+        found = set()
+        async for stored in self._stream.stored(subjects.AUDIT, subjects.audit(raised)):
+            entry = self._opened(stored)
+            if entry is not None and (entry.event, entry.deployment) == (raised, deployment):
+                found.add(entry.alert)
+        return found
 
     async def append(self, request: AuditRequest) -> AuditEntry:
         """The entry of an act; the one that is there already where its id came before.

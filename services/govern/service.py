@@ -37,6 +37,7 @@ from proto.requests import (
     CaseRequest,
     DeploymentRequest,
     DestroyListRequest,
+    FiguresRequest,
     ListReply,
     ListRequest,
 )
@@ -236,7 +237,7 @@ async def _counts(bus: Bus, chain: Chain) -> AsyncIterator[Counts]:
         Mirror.open(bus, subjects.FACES, FaceCount) as faces,
         Mirror.open(bus, subjects.SEARCHES, SearchCount) as searches,
     ):
-        yield Counts(passages=passages, faces=faces, searches=searches, heads=HeadOf(chain))
+        yield Counts(passages=passages, faces=faces, searches=searches, heads=HeadOf(chain), audited=chain)
 
 
 def _deployment_endpoints(deployments: Deployments, figures: Figures) -> dict[str, Endpoint[Any]]:
@@ -246,7 +247,7 @@ def _deployment_endpoints(deployments: Deployments, figures: Figures) -> dict[st
         "amend": Endpoint(Sealed, deployments.amend),
         "show": Endpoint(DeploymentRequest, deployments.show),
         "list": Endpoint(ListRequest, deployments.list),
-        "figures": Endpoint(DeploymentRequest, figures.figures),
+        "figures": Endpoint(FiguresRequest, figures.figures),
     }
 
 
