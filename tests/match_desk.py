@@ -11,14 +11,17 @@ from libs.bus import Conflict
 from libs.errors import TransientError
 from libs.gallery import ReferenceEntry, UnknownWatchListError
 from libs.geometry import REFERENCE_POINTS_PX
-from proto import subjects
+from libs.officers import sign
+from proto import codec, subjects
 from proto.governance import AuditEntry, EntryForm, WatchListForm
 from proto.messages import Detections, EmbedReply
 from proto.requests import (
     AuditReply,
     CreateListRequest,
     DestroyListRequest,
+    DuplicatesRequest,
     EnrolEntryRequest,
+    EnrolmentNotice,
     ExpireListRequest,
     ImportRequest,
     RemoveEntryRequest,
@@ -29,7 +32,8 @@ from services.match.entries import Entries
 from services.match.imports import Imports
 from services.match.membership import Membership
 from services.match.registry import Registry
-from services.match.settings import EnrolmentSettings
+from services.match.removals import Removals
+from services.match.settings import EnrolmentSettings, MatchSettings
 from services.match.sweeper import Sweeper
 from services.match.watchlists import WatchLists
 from tests.fakes import Portraits, template_of
@@ -104,6 +108,7 @@ class Gallery:
     def __init__(self, life):
         self.life = life
         self.lists = {}
+        self.pairs, self.sought = [], []
 
     def _of(self, watch_list):
         if watch_list not in self.lists:
@@ -133,6 +138,10 @@ class Gallery:
 
     async def references(self, watch_list):
         return [ReferenceEntry(r.subject, r.reference, r.enrolled_at) for r in self._of(watch_list).values()]
+
+    async def duplicates(self, watch_list, others, threshold, _most):
+        self.sought.append((watch_list, others))
+        return [pair for pair in self.pairs if pair.score >= threshold]
 
     async def watch_lists(self):
         return sorted(self.lists)
@@ -192,6 +201,13 @@ def _entry(request, sequence):
     return AuditEntry(sequence=sequence, previous=bytes(32), at=1.0, deed=request.deed, **told)
 
 
+class Warrants(dict):
+    """The warrants there are, by key."""
+
+    def all(self):
+        return self
+
+
 class MatchDesk:
     """`match` and an officer who acts on it. `reborn()` is the program after its death, over what it had written."""
 
@@ -205,6 +221,7 @@ class MatchDesk:
         self.gallery = before.gallery if before else Gallery(self.life)
         self.portraits = before.portraits if before else Pictures(self.life)
         self.peers = before.peers if before else Peers()
+        self.warrants = before.warrants if before else Warrants()
         self.registry = Registry(
             bus=self.peers,
             lists=self.lists,
@@ -213,6 +230,7 @@ class MatchDesk:
             portraits=self.portraits,
             gallery=self.gallery,
             roster=crew.roster(clock),
+            warrants=self.warrants,
             book=Entries(Book(self.lists), Book(self.entries)),
             snapshot=self._snapshot,
             log=log,
@@ -222,8 +240,9 @@ class MatchDesk:
         self.watchlists = WatchLists(self.registry)
         self.imports = Imports(self.registry)
         self.membership = Membership(self.registry, Enrolment(self.peers, VERSION, EnrolmentSettings()))
-        self.duplicates = Duplicates(self.registry)
-        self.sweeper = Sweeper(self.registry, self.watchlists, self.membership)
+        self.removals = Removals(self.registry)
+        self.duplicates = Duplicates(self.registry, MatchSettings().duplicates_floor)
+        self.sweeper = Sweeper(self.registry, self.watchlists, self.removals)
 
     async def _snapshot(self, watch_list):
         return self.registry.book.of(watch_list)
@@ -255,6 +274,8 @@ class MatchDesk:
             entry=entry_form(self.clock, **entry),
             import_id=import_id,
         )
+        if not import_id:
+            request = with_notice(self.crew[who], request, self.clock)
         return await self.membership.enrol(self.act(request, who))
 
     async def step(self, step, import_id="", who="l-stone", name="wanted", **rest):
@@ -263,7 +284,7 @@ class MatchDesk:
 
     async def remove(self, subject, who="l-stone", name="wanted"):
         request = RemoveEntryRequest(watch_list=name, subject=subject, reason="warrant withdrawn")
-        return await self.membership.remove(self.act(request, who))
+        return await self.removals.remove(self.act(request, who))
 
     async def expire(self, at, who="l-stone", name="wanted"):
         request = ExpireListRequest(watch_list=name, expires_at=at, reason="shorter")
@@ -272,6 +293,12 @@ class MatchDesk:
     async def destroy(self, who="l-stone", name="wanted"):
         request = DestroyListRequest(watch_list=name, reason="the deployment is over")
         return await self.watchlists.destroy(self.act(request, who))
+
+    def duplicates_request(self, name="wanted", threshold=0.5):
+        return DuplicatesRequest(watch_list=name, threshold=threshold)
+
+    async def seek_duplicates(self, name="wanted", threshold=0.5, who="l-stone"):
+        return await self.duplicates.find(self.act(self.duplicates_request(name, threshold), who))
 
     def biometrics(self, name="wanted"):
         """Whatever of a list is a template, a picture or a name: references, portraits and names by key."""
@@ -284,6 +311,17 @@ class MatchDesk:
 
 
 NOTHING = ([], [], [])
+
+
+def with_notice(signer, request, clock):
+    """The request to enrol, with what the officer says of it for the audit."""
+    notice = EnrolmentNotice(
+        watch_list=request.watch_list,
+        subject=request.subject,
+        sha256=sha256(request.image),
+        reason=request.entry.reason,
+    )
+    return request.model_copy(update={"notice": codec.encode(sign(signer, notice, clock))})
 
 
 def list_form(clock, **changes):

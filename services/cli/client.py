@@ -16,6 +16,7 @@ from libs.officers import sign
 from libs.seals import Signer
 from libs.settings import LogSettings, NatsSettings, load
 from proto.messages import Message
+from proto.sealed import Sealed
 
 R = TypeVar("R", bound=Message)
 
@@ -39,9 +40,17 @@ class Client:
             UserError: nobody is named who acts.
             TransientError, AskError, DecodeError: as `Bus.ask`.
         """
+        return await self.bus.ask(subject, self.sign(request), expected, timeout_s)
+
+    def sign(self, request: Message) -> Sealed:
+        """`request` as an act of the officer, made here and now.
+
+        Raises:
+            UserError: nobody is named who acts.
+        """
         if self.signer is None:
             raise UserError("nobody is named who acts", f"give --as OFFICER, or set {OFFICER}")
-        return await self.bus.ask(subject, sign(self.signer, request), expected, timeout_s)
+        return sign(self.signer, request)
 
     async def ask(self, subject: str, request: Message, expected: type[R], timeout_s: float | None = None) -> R:
         """The answer to `request`, which changes nothing and needs no officer. Raises as `Bus.ask`."""

@@ -36,6 +36,11 @@ class Entries:
         record = self.lists.get(subjects.key(watch_list))
         return record is not None and record.state == "ready" and now < record.form.expires_at
 
+    def was_created_at(self, watch_list: str, created_at: float | None) -> bool:
+        """Whether the list of that name is the one that was created then; another of the same name is another list."""
+        record = self.lists.get(subjects.key(watch_list))
+        return record is not None and record.created_at == created_at
+
     def is_current(self, watch_list: str, subject: str, now: float) -> bool:
         """Whether the subject is on the list at `now` (Unix seconds): neither removed nor expired."""
         record = self.entries.get(subjects.key(watch_list, subject))
@@ -43,8 +48,8 @@ class Entries:
 
     def of(self, watch_list: str) -> dict[str, EntryRecord]:
         """The entries of a list, by subject: also those whose person is no longer on it."""
-        found = (record for record in self.entries.all().values() if record.watch_list == watch_list)
-        return {record.subject: record for record in found}
+        found = ((key, record) for key, record in self.entries.all().items() if record.watch_list == watch_list)
+        return {record.subject: record for key, record in found if key == subjects.key(watch_list, record.subject)}
 
 
 @asynccontextmanager

@@ -11,10 +11,10 @@ from proto import subjects
 from proto.governance import Details, WatchListRecord
 from proto.requests import ImportRequest, ListReply
 from proto.sealed import Sealed
+from services.match.admission import must_take
 from services.match.erasure import erase_orphans, erase_people
 from services.match.provenance import counts, without_import
 from services.match.registry import Registry, owing, with_deed
-from services.match.watchlists import must_be_there
 
 DIGITS_OF_MANIFEST = 16
 """Of the hash of its manifest that an import's id starts with, so that the same images resume it."""
@@ -32,13 +32,13 @@ class Imports:
         Raises:
             ForbiddenError: the officer may not.
             MissingError: there is no such list.
-            ConflictError: another import is under way, or this one is not.
+            ConflictError: another import is under way, or this one is not; or a deployment may search the list.
             TransientError: the bus or the gallery is away: ask again.
         """
         signed = self._registry.signed(sealed, ImportRequest)
         name = signed.request.watch_list
         async with self._registry.turns.alone(name):
-            must_be_there(await self._registry.read(name))
+            must_take(signed, await self._registry.read(name))
             match signed.request.step:
                 case "begin":
                     await self._registry.change(name, partial(self._begun, signed, _new_id(signed.request)))
@@ -50,6 +50,7 @@ class Imports:
 
     def _begun(self, signed: Signed[ImportRequest], new_id: str, record: WatchListRecord) -> WatchListRecord:
         request = signed.request
+        self._registry.must_be_unarmed(record.id)
         if record.state == "importing":
             if _resumes(request, record):
                 return record
@@ -63,6 +64,7 @@ class Imports:
             begun,
             "watchlist.import_begun",
             {"import_id": new_id, "images": request.images, "manifest_sha256": request.manifest_sha256},
+            signed.sealed,
         )
 
     async def _complete(self, signed: Signed[ImportRequest]) -> None:
@@ -73,6 +75,7 @@ class Imports:
             if record.state == "ready" and record.built_at and _completed(request, record):
                 return record  # the answer was lost, not the act
             _must_be_under_way(request, record)
+            self._registry.must_be_unarmed(record.id)
             built = with_deed(
                 record,
                 signed.deed("import", _named(request)),
@@ -83,7 +86,7 @@ class Imports:
                 references=listed.references,
                 inputs_sha256=listed.inputs_sha256,
             )
-            return owing(built, "watchlist.imported", _told(request, built))
+            return owing(built, "watchlist.imported", _told(request, built), signed.sealed)
 
         await self._registry.change(request.watch_list, completed)
 
@@ -102,6 +105,7 @@ class Imports:
                 with_deed(now, deed, state="ready", import_id=""),
                 "watchlist.import_aborted",
                 {"import_id": request.import_id, "images_taken_back": taken_back},
+                signed.sealed,
             )
 
         await registry.change(request.watch_list, aborted)

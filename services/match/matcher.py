@@ -37,6 +37,9 @@ class Entries(Protocol):
     def is_searchable(self, watch_list: str, now: float) -> bool:
         """Whether the list may be searched at `now`."""
 
+    def was_created_at(self, watch_list: str, created_at: float | None) -> bool:
+        """Whether the list of that name is the one that was created then."""
+
     def is_current(self, watch_list: str, subject: str, now: float) -> bool:
         """Whether the subject is on the list at `now`."""
 
@@ -79,16 +82,25 @@ class Matcher:
         warrant = await self._books.warrants.find(subjects.key(probe.deployment))
         if warrant is None or not warrant.covers(probe.camera, now):
             raise PermanentError(f"no armed deployment {probe.deployment} covers camera {probe.camera}")
-        lists = self._searchable(warrant.watch_lists, now)
+        lists = self._searchable(warrant, warrant.watch_lists, now)
+        seed_lists = self._searchable(warrant, warrant.seed_lists, now)
         found = await self._current(lists, probe.template, warrant.floor, now)
-        seeds = await self._current(self._searchable(warrant.seed_lists, now), probe.template, warrant.floor, now)
+        seeds = await self._current(seed_lists, probe.template, warrant.floor, now)
         searched = sum([await self._gallery.count(name) for name in lists])
         self._counts.add(probe.deployment, probe.camera, found[0].score if found else NOBODY, searched)
         return [self._answer(probe, _kept([*found, *seeds], warrant.floor), searched)]
 
-    def _searchable(self, watch_lists: Sequence[str], now: float) -> list[str]:
-        """Those lists that may be searched: one that expired, or whose import is under way, is left out."""
-        return [name for name in watch_lists if self._books.entries.is_searchable(name, now)]
+    def _searchable(self, warrant: Warrant, watch_lists: Sequence[str], now: float) -> list[str]:
+        """Those lists that may be searched.
+
+        One that expired, whose import is under way, or that is not the very one that was armed is left out.
+        """
+        entries, armed = self._books.entries, warrant.binding.lists
+        return [
+            name
+            for name in watch_lists
+            if entries.was_created_at(name, armed.get(name)) and entries.is_searchable(name, now)
+        ]
 
     async def _current(self, lists: Sequence[str], template: Floats, floor: float, now: float) -> list[Found]:
         """The subjects on `lists` whom the template resembles most and whose entries hold now, best first.

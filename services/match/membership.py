@@ -1,27 +1,27 @@
-"""Puts people on lists, an image at a time, and takes them off again."""
+"""Puts people on lists, an image at a time."""
 
 from __future__ import annotations
 
 import hashlib
 
 from libs.bus import Conflict
-from libs.errors import ConflictError, MissingError
+from libs.errors import ConflictError, PermanentError
 from libs.gallery import Reference
-from libs.officers import Signed
-from proto import subjects
-from proto.governance import Deed, Details, EnrolledImage, EntryRecord, NameRecord, WatchListRecord
+from libs.officers import ForbiddenError, Signed
+from proto import codec, subjects
+from proto.codec import DecodeError
+from proto.governance import Details, EnrolledImage, EntryRecord, NameRecord, WatchListRecord
 from proto.messages import EnrolReply
-from proto.requests import EnrolEntryRequest, ListReply, RemoveEntryRequest
+from proto.requests import EnrolEntryRequest, EnrolmentNotice
 from proto.sealed import Sealed
+from services.match.admission import must_take
 from services.match.enrolment import Enrolment, FaceReference, RefusedImageError
-from services.match.erasure import erase_entries
-from services.match.provenance import Counts, counts, has_image, live, not_taken, with_image
-from services.match.registry import ATTEMPTS, Registry, owing, own_deed, with_deed
-from services.match.watchlists import must_be_there
+from services.match.provenance import counted, counts, has_image, live, not_taken, with_image
+from services.match.registry import ATTEMPTS, Registry, owing, with_deed
 
 
 class Membership:
-    """Answers the acts on entries."""
+    """Answers the act `enrol`."""
 
     def __init__(self, registry: Registry, enrolment: Enrolment) -> None:
         self._registry = registry
@@ -33,84 +33,61 @@ class Membership:
         Raises:
             ForbiddenError: the officer may not.
             MissingError: there is no such list.
-            ConflictError: the list has expired, or an import is under way that this is not part of.
+            ConflictError: the list has expired, an import is under way that this is not part of, or a deployment may
+                search the list.
             TransientError: detect, embed, the bus or the gallery is away: ask again.
         """
         signed = self._registry.signed(sealed, EnrolEntryRequest)
         request = signed.request
         if request.import_id:
             async with self._registry.turns.shared(request.watch_list):
-                self._must_take(request, await self._list_of(request))
+                self._must_take(signed, await self._list_of(request))
                 return await self._enrol(request)
+        notice = self._notice(signed)
         async with self._registry.turns.alone(request.watch_list):
-            self._must_take(request, await self._list_of(request))
-            reply = await self._enrol(request)
+            self._must_take(signed, await self._list_of(request))
+            reply = await self._enrol(request, notice)
             if reply.enrolled and not reply.already:
-                await self._single(signed)
+                await self._count(request.watch_list)
+                await self._registry.report(request.watch_list)
             return reply
-
-    async def remove(self, sealed: Sealed) -> ListReply:
-        """The list, which the person is off now.
-
-        Raises:
-            ForbiddenError: the officer may not.
-            MissingError: there is no such list, or the person is not on it.
-            ConflictError: an import is under way.
-            TransientError: the bus or the gallery is away: ask again.
-        """
-        signed = self._registry.signed(sealed, RemoveEntryRequest)
-        request, registry = signed.request, self._registry
-        async with registry.turns.alone(request.watch_list):
-            record = await registry.read(request.watch_list)
-            must_be_there(record)
-            if record.state == "importing":
-                raise ConflictError(f"an import {record.import_id} is under way: complete it, or take it back, first")
-            found = await registry.entries.get(subjects.key(request.watch_list, request.subject))
-            if found is None or found[0].form is None:
-                raise MissingError("that subject is not on the list")
-            await self._take_off([found[0]], signed.deed("remove", request.reason))
-            return ListReply(record=await registry.report(request.watch_list))
-
-    async def expire(self, watch_list: str, now: float) -> int:
-        """How many people are off the list now because their entries had expired. Raises `TransientError`."""
-        registry = self._registry
-        async with registry.turns.alone(watch_list):
-            entries = await registry.snapshot(watch_list)
-            due = [entry for entry in entries.values() if entry.form is not None and entry.form.expires_at <= now]
-            if due:
-                await self._take_off(due, own_deed("remove", "the entries have expired", now))
-                await registry.report(watch_list)
-            return len(due)
-
-    async def _take_off(self, entries: list[EntryRecord], deed: Deed) -> None:
-        watch_list, subject_ids = entries[0].watch_list, sorted(entry.subject for entry in entries)
-        details: Details = {
-            "entries": len(entries),
-            "subjects_sha256": _sha256("\n".join(subject_ids).encode()),
-            "images": sum(len(live(entry)) for entry in entries),
-        }
-        if len(entries) == 1:
-            details["subject"] = subject_ids[0]
-        await erase_entries(self._registry, watch_list, entries)
-        left = counts((await self._registry.snapshot(watch_list)).values())
-
-        def removed(record: WatchListRecord) -> WatchListRecord:
-            return owing(_counted(with_deed(record, deed), left), "watchlist.removed", details)
-
-        await self._registry.change(watch_list, removed)
 
     async def _list_of(self, request: EnrolEntryRequest) -> WatchListRecord:
         known = self._registry.known(request.watch_list)
         fits = known.state == ("importing" if request.import_id else "ready") and known.import_id == request.import_id
         return known if fits else await self._registry.read(request.watch_list)
 
-    def _must_take(self, request: EnrolEntryRequest, record: WatchListRecord) -> None:
+    def _notice(self, signed: Signed[EnrolEntryRequest]) -> Signed[EnrolmentNotice]:
+        """What the officer says of the enrolment for the audit.
+
+        Raises:
+            PermanentError: it is missing, or says something else.
+            ForbiddenError: it is another's.
+        """
+        request = signed.request
+        try:
+            notice = self._registry.signed(codec.decode(Sealed, request.notice), EnrolmentNotice)
+        except DecodeError:
+            raise PermanentError("the enrolment has no notice for the audit: send one with it") from None
+        said = EnrolmentNotice(
+            watch_list=request.watch_list,
+            subject=request.subject,
+            sha256=_sha256(request.image),
+            reason=request.entry.reason,
+        )
+        if notice.who != signed.who or notice.request != said:
+            raise ForbiddenError("the notice for the audit is of another enrolment")
+        return notice
+
+    def _must_take(self, signed: Signed[EnrolEntryRequest], record: WatchListRecord) -> None:
         """Does nothing where the list takes the enrolment now.
 
         Raises:
-            MissingError, ConflictError: it does not.
+            ForbiddenError, MissingError, ConflictError: it does not.
         """
-        must_be_there(record)
+        request = signed.request
+        must_take(signed, record)
+        self._registry.must_be_unarmed(record.id)
         if record.form.expires_at <= self._registry.clock():
             raise ConflictError(f"the watch list {record.id} has expired: create another")
         if record.state == "importing" and not request.import_id:
@@ -118,7 +95,7 @@ class Membership:
         if record.import_id != request.import_id:
             raise ConflictError(f"no import {request.import_id} of the watch list {record.id} is under way")
 
-    async def _enrol(self, request: EnrolEntryRequest) -> EnrolReply:
+    async def _enrol(self, request: EnrolEntryRequest, notice: Signed[EnrolmentNotice] | None = None) -> EnrolReply:
         key, digest = subjects.key(request.watch_list, request.subject), _sha256(request.image)
         entry = self._registry.book.entries.get(key)
         if has_image(entry, digest):
@@ -126,6 +103,8 @@ class Membership:
         try:
             self._must_be_usable(request, entry, digest)
             face = await self._enrolment.reference_of(request.image)
+            if notice is not None:
+                await self._write_down(notice)
             return await self._write(request, digest, face)
         except RefusedImageError as error:
             return _reply(
@@ -214,28 +193,24 @@ class Membership:
         elif all(image.import_id == request.import_id and image.quality < face.quality.unified for image in images):
             await self._registry.portraits.put(key, face.portrait)  # which erases the one before it
 
-    async def _single(self, signed: Signed[EnrolEntryRequest]) -> None:
-        """Writes down an enrolment that is not part of an import: an act of its own."""
-        request = signed.request
-        now_on_it = counts((await self._registry.snapshot(request.watch_list)).values())
-        details: Details = {"subject": request.subject, "sha256": _sha256(request.image)}
+    async def _write_down(self, notice: Signed[EnrolmentNotice]) -> None:
+        """Writes down an enrolment that is not part of an import: an act of its own.
+
+        It is written before anybody can be found. So a program that dies in between leaves the audit a name too many,
+        never a person who is searched for and whom nobody has put there.
+        """
+        said = notice.request
+        details: Details = {"subject": said.subject, "sha256": said.sha256}
 
         def enrolled(record: WatchListRecord) -> WatchListRecord:
-            deed = signed.deed("enrol", request.entry.reason)
-            return owing(_counted(with_deed(record, deed), now_on_it), "watchlist.enrolled", details)
+            deed = notice.deed("enrol", said.reason)
+            return owing(with_deed(record, deed), "watchlist.enrolled", details, notice.sealed)
 
-        await self._registry.change(request.watch_list, enrolled)
-        await self._registry.report(request.watch_list)
+        await self._registry.change(said.watch_list, enrolled)
 
-
-def _counted(record: WatchListRecord, counted: Counts) -> WatchListRecord:
-    return record.model_copy(
-        update={
-            "subjects": counted.subjects,
-            "references": counted.references,
-            "inputs_sha256": counted.inputs_sha256,
-        }
-    )
+    async def _count(self, watch_list: str) -> None:
+        now_on_it = counts((await self._registry.snapshot(watch_list)).values())
+        await self._registry.change(watch_list, lambda record: counted(record, now_on_it))
 
 
 def _reply(request: EnrolEntryRequest, *, enrolled: bool, **rest: object) -> EnrolReply:

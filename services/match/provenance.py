@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from proto.governance import EnrolledImage, EntryForm, EntryRecord
+from proto.governance import EnrolledImage, EntryForm, EntryRecord, WatchListRecord
 
 OF_THE_IMAGE = {"source", "image_date", "lawful_basis", "name"}
 """Particulars that each image has of its own; the name is kept elsewhere."""
@@ -28,6 +28,13 @@ def counts(entries: Iterable[EntryRecord]) -> Counts:
     hashes = sorted(image.sha256 for entry in on_it for image in live(entry))
     digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest() if hashes else ""
     return Counts(len(on_it), len(hashes), digest)
+
+
+def counted(record: WatchListRecord, found: Counts) -> WatchListRecord:
+    """The record with these counts."""
+    return record.model_copy(
+        update={"subjects": found.subjects, "references": found.references, "inputs_sha256": found.inputs_sha256}
+    )
 
 
 def live(entry: EntryRecord) -> tuple[EnrolledImage, ...]:

@@ -24,6 +24,7 @@ from proto.governance import Deed, Details, EntryRecord, NameRecord, OwedEntry, 
 from proto.messages import Message
 from proto.requests import AuditReply, AuditRequest
 from proto.sealed import Sealed
+from services.match.admission import Warrants, must_be_unarmed
 from services.match.entries import Entries
 from services.match.turns import Turns
 
@@ -89,6 +90,7 @@ class Registry:
     portraits: Portraits
     gallery: Gallery
     roster: Roster
+    warrants: Warrants
     book: Entries
     snapshot: Snapshot
     log: Log
@@ -101,6 +103,10 @@ class Registry:
     def signed(self, sealed: Sealed, kind: type[M]) -> Signed[M]:
         """The request of an officer who may change lists. Raises as `Roster.check`."""
         return self.roster.check(sealed, kind, {"list_manager"})
+
+    def must_be_unarmed(self, watch_list: str) -> None:
+        """Does nothing for a list that people may be added to. Raises as `admission.must_be_unarmed`."""
+        must_be_unarmed(self.warrants, watch_list, self.clock())
 
     def known(self, watch_list: str) -> WatchListRecord:
         """The list as this program knows it, without asking the bus.
@@ -156,8 +162,8 @@ class Registry:
             TransientError: the bus is away.
         """
         record = await self.read(watch_list)
-        while record.owed:
-            owed = record.owed[0]
+        while payable := _payable(record):
+            owed = payable[0]
             try:
                 await self.bus.ask(
                     f"{subjects.AUDIT_ASKS}.append", audit_request(record, owed), AuditReply, AUDIT_TIMEOUT_S
@@ -181,9 +187,11 @@ def with_deed(record: WatchListRecord, deed: Deed, **update: object) -> WatchLis
     return record.model_copy(update={"record_version": record.record_version + 1, "deeds": deeds, **update})
 
 
-def owing(record: WatchListRecord, event: str, details: Details) -> WatchListRecord:
-    """The record with its last deed owed to the audit, as `event`."""
-    owed = OwedEntry(record_version=record.record_version, event=event, deed=record.deeds[-1], details=details)
+def owing(record: WatchListRecord, event: str, details: Details, sealed: bytes = b"") -> WatchListRecord:
+    """The record with its last deed owed to the audit, as `event`; `sealed` is the act of the officer who did it."""
+    owed = OwedEntry(
+        record_version=record.record_version, event=event, deed=record.deeds[-1], details=details, sealed=sealed
+    )
     return record.model_copy(update={"owed": (*record.owed, owed)})
 
 
@@ -201,7 +209,13 @@ def audit_request(record: WatchListRecord, owed: OwedEntry) -> AuditRequest:
         record_version=owed.record_version,
         watch_list=record.id,
         details=owed.details,
+        sealed=owed.sealed,
     )
+
+
+def _payable(record: WatchListRecord) -> tuple[OwedEntry, ...]:
+    """What is owed and done: a destruction that is under way is told when it is over."""
+    return record.owed[:-1] if record.state == "destroying" else record.owed
 
 
 def _without(paid: OwedEntry, record: WatchListRecord) -> WatchListRecord:

@@ -15,11 +15,11 @@ from libs.officers import Roster
 from libs.service import Host
 from libs.settings import DataSettings, TrustSettings, load
 from libs.waiting import end
-from libs.warrants import open_warrants
+from libs.warrants import Warrants, open_warrants
 from proto import subjects
 from proto.governance import EntryRecord, NameRecord, WatchListRecord
 from proto.messages import Probe
-from proto.requests import DuplicatesRequest, EntriesRequest, ListRequest
+from proto.requests import EntriesRequest, ListRequest
 from proto.sealed import Sealed
 from services.match.counting import search_board
 from services.match.duplicates import Duplicates
@@ -29,10 +29,12 @@ from services.match.imports import Imports
 from services.match.matcher import Books, Matcher
 from services.match.membership import Membership
 from services.match.registry import Registry
+from services.match.removals import Removals
 from services.match.settings import EnrolmentSettings, MatchSettings, QdrantSettings
 from services.match.sweeper import Sweeper
 from services.match.watchlists import WatchLists
 
+OpenBooks = tuple[Warrants, Entries]
 ENROLMENTS_AT_ONCE = 32
 """Images under way at a time; they are embedded and stored in groups."""
 
@@ -51,11 +53,11 @@ async def match(host: Host) -> AsyncIterator[None]:
             open_entries(host.bus) as entries,
             search_board(host) as counts,
         ):
-            registry = _registry(host, gallery, roster, entries, settings)
+            registry = _registry(host, gallery, roster, (warrants, entries), settings.template_version)
             matcher = Matcher(gallery, Books(warrants, entries), counts, settings)
             async with (
                 host.actor(Stage("match", subjects.PROBES, Probe, matcher.search)),
-                _lists_kept(host, registry, enrolment, settings.sweep_s),
+                _lists_kept(host, registry, enrolment, settings),
             ):
                 yield
     finally:
@@ -64,23 +66,26 @@ async def match(host: Host) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _lists_kept(host: Host, registry: Registry, enrolment: Enrolment, sweep_s: float) -> AsyncIterator[None]:
+async def _lists_kept(
+    host: Host, registry: Registry, enrolment: Enrolment, settings: MatchSettings
+) -> AsyncIterator[None]:
     """Answers acts on lists and sweeps them while the block runs."""
-    lists, imports = WatchLists(registry), Imports(registry)
-    membership, duplicates = Membership(registry, enrolment), Duplicates(registry)
+    lists, imports, removals = WatchLists(registry), Imports(registry), Removals(registry)
+    membership, duplicates = Membership(registry, enrolment), Duplicates(registry, settings.duplicates_floor)
     endpoints: dict[str, Endpoint[Any]] = {
         "create": Endpoint(Sealed, lists.create),
         "import": Endpoint(Sealed, imports.step),
         "enrol": Endpoint(Sealed, membership.enrol, concurrency=ENROLMENTS_AT_ONCE),
-        "remove": Endpoint(Sealed, membership.remove),
+        "remove": Endpoint(Sealed, removals.remove),
         "expire": Endpoint(Sealed, lists.expire),
         "destroy": Endpoint(Sealed, lists.destroy),
         "show": Endpoint(ListRequest, lists.show),
         "list": Endpoint(ListRequest, lists.list),
         "entries": Endpoint(EntriesRequest, lists.entries),
-        "duplicates": Endpoint(DuplicatesRequest, duplicates.find),
+        "duplicates": Endpoint(Sealed, duplicates.find),
     }
-    sweeper = host.tasks.create_task(Sweeper(registry, lists, membership).run(sweep_s), name="sweep the watch lists")
+    sweeping = Sweeper(registry, lists, removals).run(settings.sweep_s)
+    sweeper = host.tasks.create_task(sweeping, name="sweep the watch lists")
     try:
         async with host.bus.micro_service("watchlist", subjects.WATCHLIST, endpoints):
             yield
@@ -88,7 +93,7 @@ async def _lists_kept(host: Host, registry: Registry, enrolment: Enrolment, swee
         await end(sweeper)
 
 
-def _registry(host: Host, gallery: Gallery, roster: Roster, entries: Entries, settings: MatchSettings) -> Registry:
+def _registry(host: Host, gallery: Gallery, roster: Roster, books: OpenBooks, template_version: str) -> Registry:
     entry_records = Records(host.bus, subjects.ENTRIES, EntryRecord)
 
     async def snapshot(watch_list: str) -> dict[str, EntryRecord]:
@@ -102,10 +107,11 @@ def _registry(host: Host, gallery: Gallery, roster: Roster, entries: Entries, se
         portraits=host.bus.portraits,
         gallery=gallery,
         roster=roster,
-        book=entries,
+        warrants=books[0],
+        book=books[1],
         snapshot=snapshot,
         log=host.log,
-        template_version=settings.template_version,
+        template_version=template_version,
     )
 
 

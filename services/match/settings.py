@@ -21,6 +21,9 @@ class MatchSettings(BaseSettings):
     is hardly ever full."""
     exact_up_to: int = Field(default=100_000, ge=1)
     """References of a list up to which search is exact; over it an HNSW index is built."""
+    duplicates_floor: float = Field(default=0.45, ge=-1, le=1)
+    """Score under which two entries are never shown as possibly one person, so that the search for duplicates does not
+    become a search for strangers. Measured: at 0.45, 2.0e-5 of the pairs of different people (docs/decisions.md)."""
     sweep_s: float = Field(default=5.0, gt=0)
     """How often it looks which lists and entries have expired, and what the audit is still owed, in seconds."""
 

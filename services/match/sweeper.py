@@ -10,21 +10,24 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from libs.errors import PermanentError, TransientError
+from libs.log import describe_bug
+from proto import subjects
+from proto.codec import DecodeError
 from proto.governance import Details, WatchListRecord
 from services.match.erasure import erase_orphans
-from services.match.membership import Membership
 from services.match.provenance import Counts, counts
 from services.match.registry import Registry, owing, own_deed, with_deed
+from services.match.removals import Removals
 from services.match.watchlists import WatchLists
 
 
 class Sweeper:
     """Looks after all lists."""
 
-    def __init__(self, registry: Registry, lists: WatchLists, membership: Membership) -> None:
+    def __init__(self, registry: Registry, lists: WatchLists, removals: Removals) -> None:
         self._registry = registry
         self._lists = lists
-        self._membership = membership
+        self._removals = removals
 
     async def run(self, every_s: float) -> None:
         """Sweeps for ever; the first thing is to repair what a crash left."""
@@ -59,7 +62,7 @@ class Sweeper:
             deed = own_deed("destroy", "the list has expired", now)
             await self._lists.destroy_by(record.id, deed)
         elif record.state != "destroyed" and self._has_expired_entries(record.id, now):
-            await self._membership.expire(record.id, now)
+            await self._removals.expire(record.id, now)
         if record.owed:
             await self._registry.report(record.id)
 
@@ -68,11 +71,18 @@ class Sweeper:
         return any(entry.form is not None and entry.form.expires_at <= now for entry in entries)
 
     async def _each(self, work: Callable[[WatchListRecord], Awaitable[None]]) -> None:
-        for record in self._registry.book.lists.all().values():
+        """Does the work for each list. What somebody else wrote among their records is passed over, and logged."""
+        log = self._registry.log
+        for key, record in self._registry.book.lists.all().items():
+            if key != subjects.key(record.id):
+                log.warning("sweep.foreign_record", key=key, watch_list=record.id)
+                continue
             try:
                 await work(record)
             except (PermanentError, TransientError) as error:
-                self._registry.log.warning("sweep.failed", watch_list=record.id, reason=error.reason)
+                log.warning("sweep.failed", watch_list=record.id, reason=error.reason)
+            except DecodeError as error:
+                log.warning("sweep.bad_record", watch_list=record.id, **describe_bug(error))
 
     def _recounted(self, record: WatchListRecord, counted: Counts) -> WatchListRecord:
         """The record with the counts of its entries, where an act was cut short before it could write them down."""

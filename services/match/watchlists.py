@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from libs.bus import Conflict
-from libs.errors import ConflictError, MissingError, PermanentError
+from libs.errors import ConflictError, PermanentError
 from libs.officers import Signed
 from proto import subjects
 from proto.governance import Deed, Details, WatchListRecord
@@ -20,6 +20,7 @@ from proto.requests import (
     ListsReply,
 )
 from proto.sealed import Sealed
+from services.match.admission import must_take
 from services.match.erasure import erase_list
 from services.match.provenance import counts
 from services.match.registry import Registry, owing, with_deed
@@ -36,15 +37,17 @@ class WatchLists:
 
         Raises:
             ForbiddenError: the officer may not.
-            ConflictError: there is one of that name.
+            ConflictError: there is one of that name, or a deployment may search what had it.
             PermanentError: it would have expired already.
         """
         registry = self._registry
         signed = registry.signed(sealed, CreateListRequest)
         form = signed.request.form
+        signed.must_act_under(form.profile)
         if form.expires_at <= registry.clock():
             raise PermanentError("the list would have expired already: give a later time to expire")
         async with registry.turns.alone(form.watch_list):
+            registry.must_be_unarmed(form.watch_list)
             key = subjects.key(form.watch_list)
             found = await registry.lists.get(key)
             before, revision = found or (None, 0)
@@ -83,13 +86,14 @@ class WatchLists:
             ConflictError: it is destroyed already.
         """
         signed = self._registry.signed(sealed, DestroyListRequest)
-        deed = signed.deed("destroy", signed.request.reason)
-        return ListReply(record=await self.destroy_by(signed.request.watch_list, deed))
+        name, deed = signed.request.watch_list, signed.deed("destroy", signed.request.reason)
+        signed.must_act_under((await self._registry.read(name)).form.profile)
+        return ListReply(record=await self.destroy_by(name, deed, signed.sealed))
 
-    async def destroy_by(self, name: str, deed: Deed) -> WatchListRecord:
-        """The list, destroyed by the deed. Raises as `destroy`."""
+    async def destroy_by(self, name: str, deed: Deed, sealed: bytes = b"") -> WatchListRecord:
+        """The list, destroyed by the deed, of which `sealed` is the officer's act. Raises as `destroy`."""
         async with self._registry.turns.alone(name):
-            await self._registry.change(name, partial(_destroying, deed))
+            await self._registry.change(name, partial(_destroying, deed, sealed))
             await self._finish(name)
             return await self._registry.report(name)
 
@@ -134,56 +138,47 @@ class WatchLists:
             "seed": form.seed,
             "template_version": empty.template_version,
         }
-        return owing(empty, "watchlist.created", details)
+        return owing(empty, "watchlist.created", details, signed.sealed)
 
     async def _finish(self, name: str) -> None:
         registry = self._registry
         entries = await registry.snapshot(name)
         erased = await erase_list(registry, name, entries.values())
         listed = counts(entries.values())
-        details: Details = {"people_erased": erased, "entries_kept_as_ids": len(entries), "reason": ""}
 
         def destroyed(record: WatchListRecord) -> WatchListRecord:
             known = {"inputs_sha256": record.inputs_sha256 or listed.inputs_sha256}
             gone = record.model_copy(
                 update={"state": "destroyed", "destroyed_at": registry.clock(), "import_id": "", **known}
             )
-            told: Details = {
+            details: Details = {
+                "people_erased": erased,
+                "entries_kept_as_ids": len(entries),
                 "subjects": gone.subjects,
                 "references": gone.references,
                 "inputs_sha256": gone.inputs_sha256,
             }
-            return owing(gone, "watchlist.destroyed", {**details, **told, "reason": gone.deeds[-1].reason[:200]})
+            *before, promised = record.owed
+            told = promised.model_copy(update={"details": details})
+            return gone.model_copy(update={"owed": (*before, told)})
 
         await registry.change(name, destroyed)
 
 
-def must_be_there(record: WatchListRecord) -> None:
-    """Does nothing for a list that is neither destroyed nor about to be.
-
-    Raises:
-        ConflictError: it is.
-        MissingError: it is destroyed.
-    """
-    if record.state == "destroying":
-        raise ConflictError(f"the watch list {record.id} is being destroyed")
-    if record.state == "destroyed":
-        raise MissingError(f"the watch list {record.id} is destroyed: create it again, or another")
-
-
 def _expiring(signed: Signed[ExpireListRequest], record: WatchListRecord) -> WatchListRecord:
-    must_be_there(record)
+    must_take(signed, record)
     request = signed.request
     if request.expires_at > record.form.expires_at:
         raise PermanentError("a list can only expire sooner than it does: import a new list instead")
     form = record.form.model_copy(update={"expires_at": request.expires_at})
     changed = with_deed(record, signed.deed("expire", request.reason), form=form)
-    return owing(changed, "watchlist.expired", {"expires_at": request.expires_at})
+    return owing(changed, "watchlist.expired", {"expires_at": request.expires_at}, signed.sealed)
 
 
-def _destroying(deed: Deed, record: WatchListRecord) -> WatchListRecord:
+def _destroying(deed: Deed, sealed: bytes, record: WatchListRecord) -> WatchListRecord:
+    """The list about to be destroyed: the deed is owed from now on, and told with its counts when it is done."""
     if record.state == "destroying":
         return record
     if record.state == "destroyed":
         raise ConflictError(f"the watch list {record.id} is destroyed already")
-    return with_deed(record, deed, state="destroying")
+    return owing(with_deed(record, deed, state="destroying"), "watchlist.destroyed", {}, sealed)

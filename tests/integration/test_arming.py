@@ -276,7 +276,10 @@ async def test_where_recordings_alone_may_be_read_a_stream_fails_and_says_why(bu
 
 
 class EverybodyHolds:
-    """Lists without expiry."""
+    """Lists without expiry, each the one that was armed."""
+
+    def was_created_at(self, _watch_list, _created_at):
+        return True
 
     def is_searchable(self, _watch_list, _now):
         return True

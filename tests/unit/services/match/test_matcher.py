@@ -5,14 +5,17 @@ import pytest
 
 from libs.errors import PermanentError
 from libs.gallery import Candidate
+from proto.governance import Binding
 from proto.messages import Sighting
 from services.match.matcher import Books, Matcher
 from services.match.settings import MatchSettings
 from tests.examples import EXAMPLES, changed
 from tests.fakes import Deployments
 
-WARRANT = changed("warrant")  # floor 0.25, watch lists missing and wanted
-SEEDED = changed("warrant", seed_lists=("blue",))
+CREATED = {"missing": 1.0, "wanted": 2.0, "blue": 3.0}
+BINDING = Binding(lists=CREATED)
+WARRANT = changed("warrant", binding=BINDING)  # floor 0.25, watch lists missing and wanted
+SEEDED = changed("warrant", binding=BINDING, seed_lists=("blue",))
 PROBE = EXAMPLES["probe"]
 
 
@@ -22,6 +25,7 @@ class Lists:
     def __init__(self, references=1000, **lists):
         self.lists = {"missing": [], "wanted": [], "blue": []} | lists
         self.references = references
+        self.created = dict(CREATED)
         self.closed, self.expired = set(), set()
         self.searches = []
 
@@ -35,6 +39,9 @@ class Lists:
 
     def is_searchable(self, watch_list, _now):
         return watch_list not in self.closed
+
+    def was_created_at(self, watch_list, created_at):
+        return self.created[watch_list] == created_at
 
     def is_current(self, watch_list, subject, _now):
         return (watch_list, subject) not in self.expired
@@ -138,6 +145,20 @@ async def test_a_deployment_ends_while_its_probes_are_on_their_way(matcher, cloc
 
 
 # -- lists and entries that hold no more
+
+
+async def test_another_list_of_the_name_of_one_that_was_armed_is_not_searched(matcher):
+    lists = Lists(missing=[("S-2", 0.8)], wanted=[("S-1", 0.7)], blue=[("B-1", 0.9)])
+    lists.created |= {"missing": 9.0, "blue": 9.0}
+    (found,) = await matcher(lists, SEEDED).search(PROBE)
+    assert people(found) == [("wanted", "S-1")]
+    assert found.searched == 1000
+
+
+async def test_a_list_that_the_warrant_was_not_armed_with_is_not_searched(matcher):
+    lists = Lists(missing=[("S-2", 0.8)], wanted=[("S-1", 0.7)])
+    (found,) = await matcher(lists, changed("warrant")).search(PROBE)
+    assert (people(found), lists.searches) == ([], [])
 
 
 async def test_a_list_that_expired_or_is_being_imported_is_neither_searched_nor_part_of_n(matcher):

@@ -1,14 +1,27 @@
 """One image of one person on a list, and off it again: what is written down, and what is not taken."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from libs.bus import Conflict
-from libs.errors import ConflictError, MissingError, TransientError
+from libs.errors import ConflictError, MissingError, PermanentError, TransientError
 from libs.officers import ForbiddenError
-from proto import subjects
-from tests.match_desk import DAY_S, NOTHING, DeadError, MatchDesk, picture, png, sha256
+from proto import codec, subjects
+from proto.requests import EnrolEntryRequest, EnrolmentNotice
+from proto.sealed import Act, Sealed
+from tests.match_desk import (
+    DAY_S,
+    NOTHING,
+    DeadError,
+    MatchDesk,
+    entry_form,
+    picture,
+    png,
+    sha256,
+    with_notice,
+)
 
 
 @pytest.fixture
@@ -196,19 +209,54 @@ async def test_a_crash_anywhere_in_taking_off_is_taken_up_again(crew, log, clock
         assert desk.peers.events[-1] in ("watchlist.removed", "watchlist.recounted")
 
 
-async def test_an_enrolment_that_died_before_it_was_told_is_told_at_the_next_start(crew, log, clock):
+@pytest.mark.parametrize("step", range(8))
+async def test_wherever_an_enrolment_dies_nobody_is_searched_for_whom_no_officer_put_there(crew, log, clock, step):
     desk = MatchDesk(crew, log, clock)
     await desk.create()
-    desk.life.dies_at = 3  # the reference, the portrait, the entry
-    with pytest.raises(DeadError):
+    desk.life.dies_at = step  # the deed, the reference, the portrait, the entry, the counts, what is owed
+    with suppress(DeadError):
         await desk.enrol("S-1", 1)
     again = desk.reborn()
     for record in again.registry.book.lists.all().values():
         await again.sweeper.repair(record)
     await again.sweeper.sweep()
-    assert again.list().references == 1
-    assert desk.peers.events == ["watchlist.created", "watchlist.recounted"]
-    assert desk.peers.audit[-1].deed.who == "match"
+    on_it = again.entry("S-1") is not None
+    told = [request.deed.who for request in desk.peers.audit if request.event == "watchlist.enrolled"]
+    assert told == ["l-stone"] or not on_it
+    assert again.list().references == len(again.biometrics()[0]) == int(on_it)
+
+
+async def test_what_the_audit_keeps_of_an_enrolment_is_signed_and_holds_neither_picture_nor_name(desk, crew, clock):
+    request = EnrolEntryRequest(
+        watch_list="wanted",
+        subject="S-1",
+        reference="Jane Doe.png",
+        image=png(picture(1)),
+        entry=entry_form(clock, name="Jane Doe"),
+    )
+    await desk.membership.enrol(desk.act(with_notice(crew["l-stone"], request, clock)))
+    told = desk.peers.audit[-1]
+    act = crew["l-stone"].public.open(codec.decode(Sealed, told.sealed), Act, "l-stone")
+    notice = codec.decode(EnrolmentNotice, act.request)
+    assert (notice.subject, notice.sha256) == ("S-1", sha256(png(picture(1))))
+    assert told.deed.act == sha256(told.sealed)
+    assert len(told.sealed) < 1000
+    assert b"Jane" not in told.sealed
+
+
+@pytest.mark.parametrize("notice", ["none", "of another person", "another's"])
+async def test_an_enrolment_whose_notice_for_the_audit_is_wrong_is_refused(desk, crew, clock, notice):
+    request = EnrolEntryRequest(
+        watch_list="wanted", subject="S-1", reference="a", image=png(picture(1)), entry=entry_form(clock)
+    )
+    if notice == "of another person":
+        other = with_notice(crew["l-stone"], request.model_copy(update={"subject": "S-2"}), clock)
+        request = other.model_copy(update={"subject": "S-1"})
+    elif notice == "another's":
+        request = with_notice(crew.govern, request, clock)
+    with pytest.raises(PermanentError, match="notice"):
+        await desk.membership.enrol(desk.act(request))
+    assert desk.biometrics() == NOTHING
 
 
 async def test_two_who_change_a_list_at_once_do_so_one_after_the_other(desk):

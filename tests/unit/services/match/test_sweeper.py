@@ -3,6 +3,7 @@
 import pytest
 
 from libs.errors import TransientError
+from proto.codec import DecodeError
 from tests.match_desk import DAY_S, NOTHING, MatchDesk
 
 
@@ -93,3 +94,29 @@ async def test_a_clock_that_goes_backwards_brings_nobody_back(desk, clock):
     await desk.sweeper.sweep()
     assert desk.entry("S-1").form is None
     assert desk.biometrics()[0] == ["S-2/2.png"]
+
+
+async def test_what_somebody_else_wrote_among_the_lists_does_not_keep_the_others(desk, clock, log):
+    """A list under a key that is not its own, and one that is no list any more when it is looked at."""
+    record, revision = desk.lists.records["wanted"]
+    other = record.model_copy(update={"form": record.form.model_copy(update={"watch_list": "other"})})
+    desk.lists.records = {"x": (other, 1), "other": (other, 1), "wanted": (record, revision)}
+    get = desk.lists.get
+
+    async def garbage(key):
+        if key == "other":
+            raise DecodeError("watch_list_record", "not MessagePack")
+        return await get(key)
+
+    desk.lists.get = garbage
+    clock.advance(400 * DAY_S)
+    await desk.sweeper.sweep()
+    assert desk.list().state == "destroyed"
+    events = {entry["event"] for entry in log.entries}
+    assert {"sweep.foreign_record", "sweep.bad_record"} <= events
+
+
+async def test_an_entry_under_a_key_that_is_not_its_own_is_nobodys(desk):
+    record, _ = desk.entries.records["wanted.S-1"]
+    desk.entries.records["elsewhere.S-7"] = record.model_copy(update={"subject": "S-7"}), 1
+    assert sorted(desk.registry.book.of("wanted")) == ["S-1", "S-2"]

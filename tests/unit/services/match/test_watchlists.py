@@ -4,8 +4,21 @@ import pytest
 
 from libs.errors import ConflictError, MissingError, PermanentError
 from libs.officers import ForbiddenError
+from proto import codec
 from proto.requests import CreateListRequest, DestroyListRequest, EnrolEntryRequest, EntriesRequest, ListRequest
-from tests.match_desk import DAY_S, NOTHING, DeadError, MatchDesk, entry_form, list_form, picture, png, sha256
+from proto.sealed import Act, Sealed
+from tests.match_desk import (
+    DAY_S,
+    NOTHING,
+    DeadError,
+    MatchDesk,
+    entry_form,
+    list_form,
+    picture,
+    png,
+    sha256,
+    with_notice,
+)
 
 
 @pytest.fixture
@@ -118,7 +131,8 @@ async def with_names(desk):
         image=png(picture(1)),
         entry=entry_form(desk.clock, name="Jane Doe"),
     )
-    assert (await desk.membership.enrol(desk.act(named))).enrolled
+    signed = with_notice(desk.crew["l-stone"], named, desk.clock)
+    assert (await desk.membership.enrol(desk.act(signed))).enrolled
 
 
 async def test_a_destroyed_list_leaves_ids_counts_and_hashes_and_nothing_biometric(desk, clock):
@@ -150,6 +164,37 @@ async def test_the_audit_hears_what_was_destroyed_by_whom_and_why(desk):
     assert (told.deed.who, told.deed.reason) == ("l-stone", "the deployment is over")
     assert (told.details["subjects"], told.details["references"]) == (2, 2)
     assert told.details["inputs_sha256"] == record.inputs_sha256
+    assert "reason" not in told.details
+
+
+async def test_the_audit_gets_the_officers_seal_with_every_deed_of_an_officer(desk, clock):
+    await with_names(desk)
+    begun = await desk.step("begin", manifest_sha256="ab" * 32)
+    await desk.step("abort", begun.import_id)
+    begun = await desk.step("begin", manifest_sha256="ab" * 32)
+    await desk.enrol("S-3", 3, begun.import_id)
+    await desk.step("complete", begun.import_id)
+    await desk.remove("S-1")
+    await desk.expire(clock() + DAY_S)
+    await desk.destroy()
+    assert len({request.event for request in desk.peers.audit}) == 8
+    for request in desk.peers.audit:
+        assert request.deed.act == sha256(request.sealed), request.event
+        assert b"Jane" not in request.sealed
+        desk.crew["l-stone"].public.open(codec.decode(Sealed, request.sealed), Act, "l-stone")
+
+
+async def test_the_seal_of_a_destruction_outlives_a_crash_and_is_not_told_before_it_is_done(desk):
+    await with_names(desk)
+    desk.life.dies_at = 3
+    with pytest.raises(DeadError):
+        await desk.destroy()
+    again = desk.reborn()
+    await again.registry.report("wanted")
+    assert "watchlist.destroyed" not in desk.peers.events
+    await again.sweeper.sweep()
+    told = desk.peers.audit[-1]
+    assert (told.event, told.deed.act) == ("watchlist.destroyed", sha256(told.sealed))
 
 
 async def test_a_list_is_destroyed_once(desk):
