@@ -439,6 +439,8 @@ class Passage(Message):
     subject: SubjectId
     at: float
     noted_by: OfficerId
+    noted_at: float = 0.0
+    """By the clock of `govern`: who notes a passage late may know already what came of it."""
 
 
 class FaceCount(Message):

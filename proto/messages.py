@@ -150,7 +150,7 @@ class Alert(Message):
     box: Box
     quality: Quality
     portrait: str
-    """Key in the object store `alert-portraits`."""
+    """Key in the object store `alert-portraits`; empty for a seed, of whom none is kept."""
     reference_portrait: str
     """Key in the object store `reference-portraits`; empty when the reference was enrolled without one."""
     portrait_sha256: str = ""

@@ -22,7 +22,10 @@ def cooldown_key(seen: Candidates, subject: str, seed: bool) -> str:
 
 
 def alert_message(seen: Candidates, state: TrackState, raised: Raised, warrant: Warrant, now: float) -> Alert:
-    """The alert that a sample tipped: which record, list, score, threshold and N it rests on, and until when."""
+    """The alert that a sample tipped: which record, list, score, threshold and N it rests on, and until when.
+
+    One for a seed has no pictures: it is counted, and nobody compares anything.
+    """
     return Alert(
         id=raised.alert,
         deployment=seen.deployment,
@@ -42,9 +45,9 @@ def alert_message(seen: Candidates, state: TrackState, raised: Raised, warrant: 
         frame=seen.frame,
         box=seen.box,
         quality=seen.quality,
-        portrait=subjects.alert_portrait(raised.alert),
-        reference_portrait=subjects.reference_portrait(raised.watch_list, raised.subject),
-        portrait_sha256=hashlib.sha256(seen.portrait).hexdigest(),
+        portrait="" if raised.seed else subjects.alert_portrait(raised.alert),
+        reference_portrait="" if raised.seed else subjects.reference_portrait(raised.watch_list, raised.subject),
+        portrait_sha256="" if raised.seed else hashlib.sha256(seen.portrait).hexdigest(),
         seed=raised.seed,
         stamp=warrant.stamp,
         expires_at=now + warrant.alerts_kept_s,

@@ -139,7 +139,8 @@ class Alerter:
                 continue
             alert = alert_id(seen, candidate.subject, seed)
             if await self._may_raise(seen, candidate.subject, seed, warrant):
-                await self._memory.portraits.put(subjects.alert_portrait(alert), seen.portrait)
+                if not seed:  # nobody compares it: a seed is counted, not decided about
+                    await self._memory.portraits.put(subjects.alert_portrait(alert), seen.portrait)
                 raised = Raised(
                     alert=alert,
                     subject=candidate.subject,

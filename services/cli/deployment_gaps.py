@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from proto.governance import Passage
-from services.cli.deployment_summary import Summary, calibration_of
+from services.cli.deployment_summary import Summary, calibration_of, empty_searches, recognised, unreadable
+from services.cli.report import counted
 from services.cli.times import clock_time
 
 SILENT_S = 10.0
@@ -17,7 +18,9 @@ FINAL = ("ended", "purged", "refused")
 def incomplete(summary: Summary) -> list[str]:
     """Why the counts fall short of what happened; nothing where they do not."""
     return [
+        *summary.reply.missing,
         *_not_over(summary),
+        *_unread(summary),
         *_uncounted(summary),
         *_more_alerts_than_faces(summary),
         *_amended(summary),
@@ -64,6 +67,16 @@ def _uncounted(summary: Summary) -> Iterator[str]:
         heard = max(count.updated_at for count in summary.reply.faces if count.camera == name)
         if heard < ended - SILENT_S:
             yield f"Camera {name} was last heard of at {clock_time(heard)} UTC, before the end: no face after that."
+
+
+def _unread(summary: Summary) -> Iterator[str]:
+    if ignored := unreadable(summary.reply):
+        yield f"{counted(ignored, 'count')} that cannot be read {'is' if ignored == 1 else 'are'} left out."
+    if nobody := empty_searches(summary.reply):
+        yield (
+            f"{nobody:,} searches compared with nobody, because nobody was on the lists: those faces are counted, and "
+            "make false alerts per face look lower."
+        )
 
 
 def _more_alerts_than_faces(summary: Summary) -> Iterator[str]:
@@ -117,6 +130,15 @@ def _misses(summary: Summary) -> Iterator[str]:
         yield (
             f"{close} of the {len(passages)} passages came within the cool-down after another of the same seed at the "
             "same camera, when no second alert is raised: they count as missed."
+        )
+    late = sum(
+        alert.raised_at < passage.noted_at
+        for passage, alert in recognised(passages, [case for case in summary.reply.cases if case.seed])
+    )
+    if late:
+        yield (
+            f"{late} of the {len(passages)} passages {'was' if late == 1 else 'were'} noted after their alert was "
+            "raised: who noted them can have known that they were recognised."
         )
     yield "TPIR is that of the seeds, who knew of the cameras; people on the lists may do better or worse."
 

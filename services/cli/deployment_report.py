@@ -11,7 +11,7 @@ All are readable by their owner alone; publishing is a decision of its own.
 
 Columns of report.csv: `deployment`, `stamp` (EVALUATION or empty), `profile`, `record_version`, `state`; `date` (UTC,
 of the first arming), `place`, `starts_at` and `ends_at` (ISO 8601), `duration_minutes` (armed, without suspensions),
-`cameras`; `list_size` (N, references; without seeds), `faces_seen`, `threshold`; `alerts`, `confirmed_true`,
+`cameras`; `list_size` (the largest N searched, without seeds), `faces_seen`, `threshold`; `alerts`, `confirmed_true`,
 `confirmed_false`, `rejected`, `unconfirmed` (these four add up to `alerts`). Then four ratios, each as its value and
 the `_low` and `_high` end of its 95 % Clopper-Pearson interval: `false_per_face` and `false_per_alert` (false alerts
 are those confirmed false or rejected), and the same two with `_at_worst` (all unconfirmed alerts counted as false).

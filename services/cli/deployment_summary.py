@@ -13,8 +13,9 @@ known, and with all unconfirmed alerts counted as false. Silence cannot make a r
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.assets import load_catalogue
@@ -27,6 +28,12 @@ MINUTE_S = 60
 PASSAGE_WINDOW_S = 60.0
 """A seed alert within this of a passage, before or after, is that passage's. A passage is noted by a person who looks
 at a clock; a seed takes seconds to walk through a zone."""
+COUNTED = re.compile(r"-?[0-9]{1,12}")
+MINUTES = range(10**9)
+"""Minutes since 1970 that are of a time at all: the year 3871 is far enough."""
+HUNDREDTHS = range(-100, 101)
+NOBODY = -100
+"""The bin of searches that compared with nobody."""
 KINDS = ("confirmed true", "confirmed false", "rejected", "unconfirmed")
 RUNNING, STOPPING = frozenset({"arm"}), frozenset({"suspend", "end", "refuse", "refuse_judicial", "lapse", "purge"})
 """The verbs of deeds that start and stop cameras."""
@@ -66,11 +73,22 @@ class Summary:
     """Faces seen by camera and minute."""
     histogram: Counter[int]
     """Searches by the lower edge of the bin of their best score, in hundredths."""
-    list_size: int
-    """N: references on the watch lists, seeds not among them."""
+    sizes: tuple[int, int]
+    """The smallest and the largest N: references on the watch lists that were searched, seeds not among them."""
     tpir: Ratio | None
     """Passages of seeds with an alert, of all."""
     projection: Projection | None
+
+    @property
+    def list_size(self) -> int:
+        """The largest N that was searched: what the projection must answer for."""
+        return self.sizes[1]
+
+    @property
+    def list_sizes(self) -> str:
+        """N as a page shows it: `7,292`, or `7,000 to 7,292` where it changed."""
+        low, high = self.sizes
+        return f"{high:,}" if low == high else f"{low:,} to {high:,}"
 
     @property
     def duration_s(self) -> float:
@@ -107,7 +125,7 @@ def summarise(reply: FiguresReply, now: float) -> Summary:
     """The figures of `reply` at `now` (Unix seconds)."""
     alerts = tuple(case for case in reply.cases if not case.seed)
     faces = faces_by_camera(reply.faces)
-    size = list_size(reply)
+    sizes = list_sizes(reply)
     return Summary(
         reply=reply,
         alerts=alerts,
@@ -116,9 +134,9 @@ def summarise(reply: FiguresReply, now: float) -> Summary:
         faces=sum(minutes.total() for minutes in faces.values()),
         faces_by_camera=faces,
         histogram=_histogram(reply),
-        list_size=size,
+        sizes=sizes,
         tpir=tpir_of(reply.passages, [case for case in reply.cases if case.seed]),
-        projection=_projection(reply, size),
+        projection=_projection(reply, sizes[1]),
     )
 
 
@@ -168,26 +186,55 @@ def faces_by_camera(counts: Iterable[FaceCount]) -> dict[str, Counter[int]]:
     return by_camera
 
 
-def list_size(reply: FiguresReply) -> int:
-    """N: what was searched last, or where nothing was, what is on the watch lists."""
-    if reply.searches:
-        return max(reply.searches, key=lambda count: count.updated_at).searched
-    return sum(one.references for one in reply.lists if one.id in reply.record.draft.watch_lists)
+def list_sizes(reply: FiguresReply) -> tuple[int, int]:
+    """The smallest and the largest N that was searched; or where nothing was, what is on the watch lists."""
+    searched = [count.searched for count in reply.searches]
+    searched += [case.searched for case in reply.cases if not case.seed]
+    if not searched:
+        searched = [sum(one.references for one in reply.lists if one.id in reply.record.draft.watch_lists)]
+    return min(searched), max(searched)
 
 
 def tpir_of(passages: Sequence[Passage], alerts: Sequence[Case]) -> Ratio | None:
-    """Passages of seeds that have an alert of their own, of all; `None` where nobody passed.
+    """Passages of seeds that have an alert of their own, of all; `None` where nobody passed."""
+    return clopper_pearson(len(recognised(passages, alerts)), len(passages)) if passages else None
+
+
+def recognised(passages: Sequence[Passage], alerts: Sequence[Case]) -> list[tuple[Passage, Case]]:
+    """The passages of seeds that have an alert of their own, with it.
 
     Each alert is of one passage only: for windows of one length, the earliest that it fits.
     """
     free = sorted(alerts, key=lambda case: case.captured_at)
-    found = 0
+    found = []
     for passage in sorted(passages, key=lambda passage: passage.at):
         own = next((case for case in free if _is_of(case, passage)), None)
         if own is not None:
             free.remove(own)
-            found += 1
-    return clopper_pearson(found, len(passages)) if passages else None
+            found.append((passage, own))
+    return found
+
+
+def unreadable(reply: FiguresReply) -> int:
+    """How many counts are not of a minute or bin, or no counts at all: they are ignored."""
+    said = [(key, number, MINUTES) for count in reply.faces for key, number in count.minutes.items()]
+    said += [(key, number, HUNDREDTHS) for count in reply.searches for key, number in count.histogram.items()]
+    return sum(not _is_count(key, number, within) for key, number, within in said)
+
+
+def empty_searches(reply: FiguresReply) -> int:
+    """How many searches compared with nobody, because nobody was on the lists."""
+    bins = (_read(count.histogram, HUNDREDTHS) for count in reply.searches)
+    return sum(number for read in bins for edge, number in read.items() if edge <= NOBODY)
+
+
+def _is_count(key: str, number: int, within: range) -> bool:
+    return COUNTED.fullmatch(key) is not None and int(key) in within and number >= 0
+
+
+def _read(counts: Mapping[str, int], within: range) -> dict[int, int]:
+    """The counts by what they are of, without those that are of nothing."""
+    return {int(key): number for key, number in counts.items() if _is_count(key, number, within)}
 
 
 def _is_of(case: Case, passage: Passage) -> bool:
@@ -196,14 +243,15 @@ def _is_of(case: Case, passage: Passage) -> bool:
 
 
 def _minutes(count: FaceCount) -> dict[int, int]:
-    return {int(minute): faces for minute, faces in count.minutes.items()}
+    return _read(count.minutes, MINUTES)
 
 
 def _histogram(reply: FiguresReply) -> Counter[int]:
     """All searches that compared with somebody."""
     bins: Counter[int] = Counter()
     for count in reply.searches:
-        bins.update({int(edge): number for edge, number in count.histogram.items() if int(edge) > -100})
+        read = _read(count.histogram, HUNDREDTHS)
+        bins.update({edge: number for edge, number in read.items() if edge > NOBODY})
     return bins
 
 

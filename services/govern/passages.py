@@ -10,6 +10,10 @@ from proto.governance import DeploymentRecord, Passage
 from proto.requests import AuditRequest, PassageRequest
 from services.govern.office import Office, Store
 
+NOTED_WITHIN_S = 900.0
+"""How late a passage may be noted: an officer who walks back to a desk has the time, who waits for what was recognised
+to choose what to note has it less."""
+
 
 class Passages:
     """Notes passages, each once."""
@@ -30,7 +34,7 @@ class Passages:
         request = signed.request
         self._check(request, record)
         key = subjects.key(request.deployment, request.camera, request.subject, f"{request.at * 1000:.0f}")
-        passage = Passage(**request.model_dump(), noted_by=signed.who)
+        passage = Passage(**request.model_dump(), noted_by=signed.who, noted_at=self._office.clock())
         await self._office.ledger.append(_entry(key, signed, record))
         try:
             await self._store.replace(key, passage, 0)
@@ -50,6 +54,8 @@ class Passages:
         until = min(ended, self._office.clock() + FRESH_S)
         if not max(record.armed_at, record.draft.starts_at) <= request.at <= until:
             raise PermanentError(f"the time is not one at which deployment {record.id} was running, up to now")
+        if request.at < self._office.clock() - NOTED_WITHIN_S:
+            raise PermanentError(f"a passage is noted within {NOTED_WITHIN_S / 60:.0f} minutes, not later")
 
     def _is_on(self, watch_list: str, subject: str) -> bool:
         entry = self._office.all_entries.get(subjects.key(watch_list, subject))

@@ -208,6 +208,12 @@ async def test_a_seed_raises_an_alert_that_never_goes_where_operators_look(alert
 
 
 @pytest.mark.usefixtures("blue")
+async def test_no_portrait_of_a_seed_is_kept_and_none_is_referred_to(alerter, memory):
+    (alert,) = await alerter.consider(seeds_seen())
+    assert memory.portraits.kept == {}
+    assert (alert.portrait, alert.reference_portrait, alert.portrait_sha256) == ("", "", "")
+
+
 async def test_a_seed_comes_under_the_same_threshold(alerter):
     assert await alerter.consider(seeds_seen(scores=[("blue", "S-1", 0.49)])) == []
 

@@ -4,7 +4,20 @@ import pytest
 
 from services.cli.deployment_gaps import incomplete, unknown
 from services.cli.deployment_summary import summarise
-from tests.deployment_figures import ALERTS, END, HOUR, START, case, deed, faces, figures, passage, record, watch_list
+from tests.deployment_figures import (
+    ALERTS,
+    END,
+    HOUR,
+    START,
+    case,
+    deed,
+    faces,
+    figures,
+    passage,
+    record,
+    seed_case,
+    watch_list,
+)
 
 
 def gaps(what=incomplete, **changes):
@@ -39,8 +52,29 @@ def test_a_deployment_that_ended_with_all_its_counts_is_complete():
             "Threshold or cameras were changed while it ran (1 times; thresholds 0.5)",
         ),
         ({"lists": (watch_list("wanted", 10),)}, "no record of the watch list missing"),
+        ({"missing": ("1 alert has no record.",)}, "1 alert has no record."),
+        (
+            {"faces": (*figures().faces, faces("gate-1", 1).model_copy(update={"minutes": {"soon": 1}}))},
+            "1 count that cannot be read is left out",
+        ),
+        (
+            {"searches": (figures().searches[0].model_copy(update={"histogram": {"-100": 1_200, "38": 4}}),)},
+            "1,200 searches compared with nobody, because nobody was on the lists",
+        ),
     ],
-    ids=["running", "never armed", "camera", "again", "silent", "few faces", "amended", "list"],
+    ids=[
+        "running",
+        "never armed",
+        "camera",
+        "again",
+        "silent",
+        "few faces",
+        "amended",
+        "list",
+        "unsigned",
+        "unread",
+        "nobody",
+    ],
 )
 def test_it_is_told_where_counts_are_incomplete(changes, told):
     assert told in gaps(**changes)
@@ -61,6 +95,13 @@ def test_a_recording_that_was_over_before_the_deployment_is_complete():
         ({"cases": (case(0, "confirmed", "no_engagement"),)}, "1 confirmed by an operator, with nobody engaged"),
         ({"passages": ()}, "not known how many listed people passed unnoticed"),
         ({"passages": (passage(START), passage(START + 20))}, "1 of the 2 passages came within the cool-down"),
+        (
+            {
+                "passages": (passage(START, noted_at=START + 90), passage(START + HOUR, noted_at=START + HOUR)),
+                "cases": (seed_case(0, START), seed_case(1, START + HOUR)),
+            },
+            "1 of the 2 passages was noted after their alert was raised",
+        ),
         ({"record": record(threshold=0.0)}, "no calibrated false match rate"),
         ({}, "The projection rests on another sample"),
         ({}, "women and men, ages or skin tones is not known"),

@@ -139,9 +139,20 @@ def test_what_was_never_armed_has_no_time():
     assert armed_periods(figures(record=drafted), START + 100) == ()
 
 
-def test_n_is_what_was_searched_last_and_else_what_is_on_the_lists_without_seeds():
-    assert summary().list_size == 7_292
-    assert summary(searches=()).list_size == 7_000 + 292
+def test_n_is_the_most_that_was_searched_and_else_what_is_on_the_lists_without_seeds():
+    assert (summary().list_size, summary().list_sizes) == (7_292, "7,292")
+    assert summary(searches=(), cases=()).list_size == 7_000 + 292
+    fewer = tuple(one.model_copy(update={"searched": 12, "updated_at": END + 9}) for one in figures().searches[:1])
+    shrunk = summary(searches=(*figures().searches[1:], *fewer))
+    assert (shrunk.list_size, shrunk.list_sizes) == (7_292, "12 to 7,292")
+    assert shrunk.projection.references == 7_292
+    assert summary(searches=fewer).list_size == 7_292  # as its alerts say
+
+
+def test_a_count_of_no_minute_is_none():
+    odd = {"soon": 5, "28": -3, "9" * 40: 7, "": 1, "29": 2}
+    found = summary(faces=(faces("gate-1", 3).model_copy(update={"minutes": odd}),))
+    assert found.faces == 2
 
 
 def test_the_projection_is_n_times_the_calibrated_false_match_rate():

@@ -14,6 +14,7 @@ from proto.governance import Binding
 from proto.requests import AdjudicateRequest, CaseRequest, Intervention, ListRequest
 from proto.sealed import Act
 from services.govern.evidence import decision_of
+from services.govern.passages import NOTED_WITHIN_S
 from tests.casework import ESCALATED_AFTER_S, KEPT_S, Casework, Death, dying, profile
 from tests.examples import changed
 
@@ -852,6 +853,15 @@ async def test_a_passage_of_a_seed_is_noted_with_who_noted_it(work):
     passage = await work.passage("d-green")
     assert (passage.subject, passage.camera, passage.noted_by) == ("blue-1", "gate-1", "d-green")
     assert [record for record, _ in work.passages.records.values()] == [passage]
+
+
+async def test_a_passage_is_noted_with_the_time_at_which_it_was_and_never_long_after(work):
+    earlier = work.clock.now
+    work.clock.advance(NOTED_WITHIN_S)
+    assert (await work.passage(at=earlier)).noted_at == work.clock.now
+    work.clock.advance(1)
+    with pytest.raises(PermanentError, match="within 15 minutes"):
+        await work.passage(at=earlier)
 
 
 async def test_the_same_passage_again_counts_once(work):
