@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,10 @@ REMEDIES: dict[Purpose, str] = {
     "platform": "choose another data_dir in watchline.toml",
     "evaluation": "choose another --data-dir",
 }
+REPORT = "report.html"
+"""The report of the last replay: it holds portraits."""
+REPORT_KEPT_S = 24 * 3600
+"""As long as alerts are kept by every profile that ships; then a report of theirs must not outlive them either."""
 LOG_BYTES = 10 * 1024 * 1024
 """A log longer than this when a stack starts is put aside, in place of the one put aside before it."""
 
@@ -62,16 +67,23 @@ def check_data_dir(path: Path) -> None:
 def forget(path: Path, purpose: Purpose) -> None:
     """Deletes what no stack may find: camera records, which hold passwords, and what was enrolled by replays cut off.
 
-    The programs that keep them must have ended. Whoever uses a stack writes its cameras anew. The lists of a platform
-    stay, with the portraits of their references.
+    With them goes the report of a replay that is older than it may be, for it holds portraits. The programs that keep
+    them must have ended. Whoever uses a stack writes its cameras anew. The lists of a platform stay, with the portraits
+    of their references.
     """
     _delete_stream(path, f"KV_{subjects.CAMERAS.name}")
     if purpose == "platform":
         return
     _delete_stream(path, f"OBJ_{subjects.REFERENCE_PORTRAITS.name}")
+    _delete_old_report(path / REPORT)
     lists = [entry for entry in _entries(path / "gallery") if REPLAY_ID.fullmatch(entry.name.partition(".")[0])]
     for entry in lists:
         shutil.rmtree(entry)
+
+
+def report_kept_until(written: float) -> float:
+    """When (Unix seconds) a report that was written then must be gone."""
+    return written + REPORT_KEPT_S
 
 
 def put_long_log_aside(log_file: Path) -> None:
@@ -113,6 +125,11 @@ def _dedicate(path: Path, purpose: Purpose) -> None:
 
 def _unusable(path: Path, error: OSError) -> UserError:
     return UserError(f"{path} cannot hold the data ({error.strerror})", "choose another --data-dir")
+
+
+def _delete_old_report(report: Path) -> None:
+    if report.is_file() and time.time() >= report_kept_until(report.stat().st_mtime):
+        report.unlink()
 
 
 def _delete_stream(path: Path, stream: str) -> None:

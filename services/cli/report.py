@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from proto.messages import Alert
 from proto.quality import Quality
+from services.cli.data_dir import report_kept_until
 from services.cli.outcome import CameraCount, Outcome
 from services.cli.private_file import write_private
 from services.cli.replay import FLOOR_UNDER_THRESHOLD
@@ -46,6 +47,8 @@ class ReportView:
     outcome: Outcome
     written: datetime
     """UTC."""
+    kept_until: datetime
+    """When the page must be gone; UTC."""
     total: CameraCount
     """The sums over all cameras."""
     alerts: tuple[AlertView, ...]
@@ -75,6 +78,7 @@ def view(outcome: Outcome, written: datetime) -> ReportView:
     return ReportView(
         outcome=outcome,
         written=written,
+        kept_until=datetime.fromtimestamp(report_kept_until(written.timestamp()), UTC),
         total=total,
         alerts=tuple(_alert_view(alert, outcome.portraits) for alert in outcome.alerts),
         missing_alerts=max(0, total.alerts - len(outcome.alerts)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from libs.settings import LogSettings
 from services.cli import console
 from services.cli import demo as demo_parts
 from services.cli.arguments import check_outputs, parse_sources
+from services.cli.data_dir import REPORT, report_kept_until
 from services.cli.evaluation import open_evaluation
 from services.cli.outcome import Outcome
 from services.cli.patience import Stop
@@ -22,6 +24,7 @@ from services.cli.replay import COOLDOWN_S, DEFAULT_THRESHOLD, Replay, ReplayOpt
 from services.cli.report import write_report
 from services.cli.signals import until_done
 from services.cli.stack import StackOptions
+from services.cli.times import iso
 
 MODELS = ("yunet-2023mar", "sface-2021dec")
 INTERRUPTED = 130
@@ -154,7 +157,12 @@ def _replay(options: ReplayOptions, data_dir: Path, ending: demo_parts.Ending | 
 
 def _tell(outcome: Outcome, data_dir: Path, json_out: Path | None) -> None:
     console.print_outcome(outcome)
-    console.print_written("report", write_report(outcome, data_dir / "report.html"))
+    console.print_written("report", write_report(outcome, data_dir / REPORT))
+    if outcome.alerts:
+        until = iso(report_kept_until(time.time()))
+        console.out.print(
+            f"it holds portraits: delete it when they are decided, by {until} at the latest", soft_wrap=True
+        )
     _write_figures(outcome.as_json(), json_out)
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)

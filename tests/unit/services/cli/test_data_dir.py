@@ -2,11 +2,12 @@
 
 import fcntl
 import os
+import time
 
 import pytest
 
 from libs.errors import UserError
-from services.cli.data_dir import LOG_BYTES, check_data_dir, occupied, put_long_log_aside
+from services.cli.data_dir import LOG_BYTES, REPORT, REPORT_KEPT_S, check_data_dir, occupied, put_long_log_aside
 
 STREAMS = "nats/jetstream/$G/streams"
 
@@ -47,6 +48,15 @@ def test_the_lists_of_a_platform_outlive_it_and_the_passwords_of_its_cameras_do_
     with occupied(tmp_path, "platform"):
         assert not cameras.exists()
     assert all(path.exists() for path in kept)
+
+
+def test_a_report_with_portraits_is_gone_with_the_next_stack_when_it_is_a_day_old(tmp_path):
+    report = tmp_path / REPORT
+    for age_s, stays in ((REPORT_KEPT_S - 60, True), (REPORT_KEPT_S + 60, False)):
+        report.write_text("portraits")
+        os.utime(report, (time.time() - age_s,) * 2)
+        with occupied(tmp_path, "evaluation"):
+            assert report.exists() == stays
 
 
 def test_an_evaluation_never_runs_on_the_data_of_a_platform_nor_the_other_way_round(tmp_path):

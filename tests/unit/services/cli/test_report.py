@@ -277,6 +277,13 @@ def test_shares_are_written_without_exponents(part, whole, shown):
     assert percent_of(part, whole).replace("\N{NO-BREAK SPACE}", " ") == shown
 
 
+def test_the_page_says_that_it_holds_portraits_and_until_when_it_may_be_kept():
+    html = page()
+    assert "This page holds portraits: keep it until 2025-03-10 14:05 UTC at the latest" in html
+    assert 'by <time datetime="2025-03-10T14:05:07+00:00">' in html
+    assert "holds portraits" not in page(alerts=[])
+
+
 def test_the_page_refers_to_nothing_outside_itself():
     html = page()
     assert not re.findall(r"https?:|url\(|@import|<link|<script|<iframe", html)
