@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings
 
 from libs.errors import UserError
 from libs.settings import HealthSettings, InferenceSettings, LogSettings, NatsSettings, ServiceSettings
+from libs.wording import fault, user_error
 from proto.messages import Name
 from services.alert.settings import AlertSettings
 from services.detect.settings import DetectSettings
@@ -54,6 +55,8 @@ MOVED = {
     "deployment": "draft it while it runs: `watchline deployment draft`, then `authorise` and `arm`",
 }
 """Tables that there were, and where what they said is said now."""
+WRITTEN = {"cameras": "the table [[cameras]]", "nats": "the table [nats]"}
+"""How the settings are written that are tables."""
 
 
 class NatsTable(_Table):
@@ -124,9 +127,7 @@ def load_config(path: Path) -> UpConfig:
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not TOML", str(error)) from None
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in problem["loc"]) or "the file"
-        raise UserError(f"{path}: {where}", problem["msg"].removeprefix("Value error, ").lower()) from None
+        raise user_error(error, str(path), WRITTEN) from None
     for table, values in config.services.items():
         _check_settings(path, table, values)
     config = _resolved(config, path.resolve().parent)
@@ -163,10 +164,9 @@ def _check_settings(path: Path, table: str, values: dict[str, str | int | float 
     try:
         group.model_validate({name: _as_variable(value) for name, value in values.items()})
     except ValidationError as error:
-        for problem in error.errors(include_url=False):
-            if (name := str(problem["loc"][0])) in values:
-                reason = problem["msg"].lower()
-                raise UserError(f"{path}: [services.{table}] {name} will not do", reason) from None
+        name, reason = fault(error)
+        if name in values:  # and not one that the environment lacks
+            raise UserError(f"{path}: [services.{table}] {name} will not do", reason) from None
 
 
 def _as_variable(value: str | int | float | bool) -> str:

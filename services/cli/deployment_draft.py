@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from libs.errors import UserError
+from libs.wording import user_error
 from proto.governance import DeploymentDraft, Zone
 from proto.messages import Name
 
@@ -64,6 +65,10 @@ min_face_px = 40
 """
 
 
+WRITTEN = {"cameras": "the table [cameras.NAME]", "dpia": "the table [dpia]", "policy": "the table [policy]"}
+"""How the values of a draft are written that are tables."""
+
+
 class _Cameras(BaseModel):
     model_config = ConfigDict(extra="ignore")
     cameras: dict[Name, Zone] = Field(min_length=1)
@@ -81,7 +86,7 @@ def read_draft(path: Path) -> DeploymentDraft:
     try:
         return DeploymentDraft.model_validate(_read(path))
     except ValidationError as error:
-        raise _wrong(path, error) from None
+        raise user_error(error, str(path), WRITTEN) from None
 
 
 def read_cameras(path: Path) -> dict[Name, Zone]:
@@ -89,7 +94,7 @@ def read_cameras(path: Path) -> dict[Name, Zone]:
     try:
         return _Cameras.model_validate(_read(path)).cameras
     except ValidationError as error:
-        raise _wrong(path, error) from None
+        raise user_error(error, str(path), WRITTEN) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -116,11 +121,3 @@ def _timed(path: Path, name: str, value: object) -> object:
     if isinstance(value, Mapping):
         return {inner: _timed(path, f"{name}.{inner}", each) for inner, each in value.items()}
     return value
-
-
-def _wrong(path: Path, error: ValidationError) -> UserError:
-    problem = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    said = {"missing": "it is missing", "extra_forbidden": "a draft has no such value"}.get(problem["type"])
-    message = str(problem["msg"]).removeprefix("Value error, ").lower()
-    return UserError(f"{path}: {where}" if where else f"{path} will not do", said or message)

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from libs.errors import UserError
+from libs.wording import user_error
 
 Unlimited = Literal["unlimited"]
 DocumentName = Literal["dpia", "policy", "fria", "registration"]
@@ -122,17 +123,10 @@ def load_profile(path: Path) -> Profile:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"the profile {path} is not TOML", str(error)) from None
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        value = f": {problem['loc'][0]}" if problem["loc"] else ""
-        raise UserError(f"the profile {path}{value}", _said(problem["type"], problem["msg"])) from None
+        raise user_error(error, f"the profile {path}") from None
     if profile.name != path.stem:
         raise UserError(f"the profile {path}: name", f"it is {profile.name!r}, and must be that of the file")
     return profile
-
-
-def _said(kind: str, message: str) -> str:
-    known = {"missing": "the value is missing, and is never guessed", "extra_forbidden": "no profile has such a value"}
-    return known.get(kind, message.removeprefix("Value error, ").lower())
 
 
 def _shown(value: object) -> str:

@@ -61,11 +61,11 @@ def test_settings_become_variables(tmp_path):
     [
         (GOOD + "[services.detect]\nmin_scor = 0.6", r"\[services.detect\] has no setting min_scor: did you mean min"),
         (GOOD + "[services.detct]\nmin_score = 0.6", r"no settings \[services.detct\]: did you mean detect"),
-        (GOOD + "[services.detect]\nmin_score = 7", r"\[services.detect\] min_score will not do: input should be less"),
+        (GOOD + "[services.detect]\nmin_score = 7", r"\[services.detect\] min_score will not do: it must be at most 1"),
         (GOOD + "[services.nats]\nurl = 'nats://elsewhere'", r"\[services.nats\] has no setting url"),
         (GOOD + "[services.detect.deep]\na = 1", r"services.detect.deep"),
         (GOOD + "[services.govern]\nkey = 'mine.key'", r"\[services.govern\] has no setting key"),
-        (GOOD.replace('"door"', '"the door"'), r"cameras.0.name"),
+        (GOOD.replace('"door"', '"the door"'), r"cameras, number 1: name: use letters"),
         (GOOD + "[[cameras]]\nname = 'door'\nlocation = 'yard.mp4'", r"two tables are named door"),
         (GOOD.replace("door", "M\xfcller").encode("latin-1"), r"is not UTF-8: save it as UTF-8"),
         ("[[cameras", r"is not TOML"),

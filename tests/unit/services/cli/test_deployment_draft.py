@@ -92,7 +92,7 @@ def test_a_value_that_is_missing_or_unknown_is_named(file):
     path.write_text(path.read_text().replace("location =", "place ="))
     assert "draft.toml: location: it is missing" in refusal(path)
     path.write_text(path.read_text().replace("place =", 'place = ""\nlocation ='))
-    assert "draft.toml: place: a draft has no such value" in refusal(path)
+    assert "draft.toml: place: there is no such value" in refusal(path)
 
 
 def test_a_file_that_is_not_there_or_no_toml_is_one_line(tmp_path):

@@ -118,11 +118,11 @@ def test_a_limit_that_is_not_set_says_so(site):
 @pytest.mark.parametrize("name", [name for name in Profile.model_fields if name != "name"])
 def test_a_value_that_is_missing_is_refused_never_guessed(site, name):
     said = refusal(site(county(**{name: ""})))
-    assert f"county.toml: {name}: the value is missing, and is never guessed" in said
+    assert f"county.toml: {name}: it is missing" in said
 
 
 def test_a_value_that_no_profile_has_is_refused(site):
-    assert "county.toml: list_sise: no profile has such a value" in refusal(site(county() + "\nlist_sise = 5\n"))
+    assert "county.toml: list_sise: there is no such value" in refusal(site(county() + "\nlist_sise = 5\n"))
 
 
 @pytest.mark.parametrize(
