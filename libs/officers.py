@@ -23,10 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
+import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from libs.errors import PermanentError, UserError
+from libs.log import Log
 from libs.seals import PublicKey, Signer
+from libs.wording import user_error
 from proto import codec
 from proto.governance import Deed
 from proto.messages import Message
@@ -37,6 +40,8 @@ Role = Literal["drafter", "authoriser", "commander", "list_manager", "operator",
 
 FRESH_S = 120.0
 """How far the clock of an officer's machine may be from ours, and how long an act is remembered."""
+SKEW_S = 5.0
+"""How much older than this program an act may be: nobody knows which ones came before that."""
 
 
 class ForbiddenError(PermanentError):
@@ -133,9 +138,7 @@ def read_officers(path: Path) -> dict[str, Officer]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"the roster of officers {path} is not TOML", str(error)) from None
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise UserError(f"the roster of officers {path}: {where}", str(problem["msg"]).lower()) from None
+        raise user_error(error, f"the roster of officers {path}") from None
 
 
 def _unreadable(path: Path, error: OSError) -> UserError:
@@ -144,30 +147,49 @@ def _unreadable(path: Path, error: OSError) -> UserError:
 
 
 class Roster:
-    """The officers in a file, and the acts that were seen lately."""
+    """The officers in a file, and the acts that were seen lately.
 
-    def __init__(self, path: Path, govern: PublicKey, clock: Callable[[], float] = time.time) -> None:
+    While the file is being written, or holds something else, the officers stay those that it named last.
+    """
+
+    def __init__(
+        self, path: Path, govern: PublicKey, clock: Callable[[], float] = time.time, log: Log | None = None
+    ) -> None:
         self._path = path
+        self._log = log or structlog.get_logger()
         self._govern = govern
         self._clock = clock
         self._read_at: tuple[int, int] | None = None
-        self._officers: dict[str, Officer] = {}
+        self._officers: dict[str, Officer] | None = None
+        self._began = clock()
         self._seen: dict[bytes, float] = {}
 
     def officers(self) -> dict[str, Officer]:
-        """The officers by id, as the file has them now.
+        """The officers by id, as the file has them now, or had them when it last held a roster.
 
         Raises:
-            UserError: the file cannot be read or holds something else.
+            UserError: it has never held one, since this program started.
         """
         try:
             stat = self._path.stat()
-        except OSError as error:
-            raise _unreadable(self._path, error) from None
-        if (stat.st_mtime_ns, stat.st_size) != self._read_at:
-            self._officers = read_officers(self._path)
-            self._read_at = stat.st_mtime_ns, stat.st_size
+            state = stat.st_mtime_ns, stat.st_size
+        except OSError:
+            state = None
+        if self._officers is None or state != self._read_at:
+            self._read(state)
+        if self._officers is None:
+            raise UserError(f"the roster of officers {self._path} cannot be read", "see the log, and mend the file")
         return self._officers
+
+    def _read(self, state: tuple[int, int] | None) -> None:
+        """Reads the file, which is in that state. Raises `UserError` where nothing was ever read from it."""
+        try:
+            self._officers = read_officers(self._path)
+        except UserError as error:
+            if self._officers is None:
+                raise
+            self._log.error("roster.kept", problem=error.problem)
+        self._read_at = state
 
     def check(self, sealed: Sealed, expected: type[M], roles: Collection[Role]) -> Signed[M]:
         """The request in a sealed act, by an officer who has one of `roles`.
@@ -188,10 +210,26 @@ class Roster:
         encoded = codec.encode(sealed)
         return Signed(request, act.officer, officer, act, encoded, hashlib.sha256(encoded).hexdigest())
 
+    def open(self, sealed: Sealed) -> Act:
+        """The act in `sealed`, however old: what shows that an officer of the roster has signed it, and no more.
+
+        Raises:
+            ForbiddenError: the officer is unknown.
+            SealError: it is no act that this officer signed.
+        """
+        _, key = self._who(sealed.signer)
+        act = key.open(sealed, Act, sealed.signer)
+        if act.officer != sealed.signer:
+            raise ForbiddenError(f"{sealed.signer} signed the act of another")
+        return act
+
     def _who(self, signer: str) -> tuple[Officer | None, PublicKey]:
         if signer == GOVERN:
             return None, self._govern
-        officer = self.officers().get(signer)
+        try:
+            officer = self.officers().get(signer)
+        except UserError as error:
+            raise ForbiddenError(f"nobody can act now: {error.problem}") from None
         if officer is None:
             raise ForbiddenError(f"{signer} is not on the roster of officers")
         return officer, PublicKey.parse(officer.public_key)
@@ -205,6 +243,8 @@ class Roster:
         now = self._clock()
         if abs(now - act.at) > FRESH_S:
             raise ForbiddenError(f"the act was signed {now - act.at:.0f} s ago by its officer's clock: mend the clock")
+        if act.at < self._began - SKEW_S:
+            raise ForbiddenError("the act was signed before this program started, and may be done already: repeat it")
         self._forget_before(now - 2 * FRESH_S)
         if act.nonce in self._seen:
             raise ForbiddenError("the act came before: a copy of it was sent")

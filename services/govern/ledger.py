@@ -11,6 +11,7 @@ says in `details` what the clock said.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from typing import Protocol
 
 from libs import chain
 from libs.bus import Bus, Conflict, Records, Stored
-from libs.errors import TransientError
+from libs.errors import PermanentError, TransientError
 from libs.log import Log
 from libs.seals import SealError, Signer
 from proto import codec, subjects
@@ -32,6 +33,8 @@ HEAD = "head"
 """The key of the newest head in bucket `heads`. A head that the chain came to contradict is kept under another."""
 TAIL = 256
 """Entries at the end of the chain whose seals and links are checked at start; `watchline audit verify` checks all."""
+VERSION = re.compile(r"deployment\.(?P<deployment>.+)\.(?P<version>[0-9]{1,9})")
+"""Ids of acts on deployments: the n-th made version n of the record."""
 TRIES = 100
 """How often another writer may come first."""
 
@@ -79,6 +82,10 @@ class Chain:
         self._at = 0.0
         self._places: dict[str, list[int]] = {}
         """Where entries lie that say they are of an act, by the id of the act. Not all need be true."""
+        self._versions: dict[str, dict[int, str]] = {}
+        """By deployment and version of its record, the id of the act that made it. Not all need be true."""
+        self._verified: dict[str, int] = {}
+        """By deployment, the highest version whose entry was found to be true."""
 
     @classmethod
     @asynccontextmanager
@@ -118,7 +125,7 @@ class Chain:
         """The entry of an act; the one that is there already where its id came before.
 
         Raises:
-            PermanentError: the details hold what an audit may not.
+            PermanentError: it holds what an audit may not, or another act has that id.
             TransientError: the server is away or slow, or other writers came first all the time.
         """
         fitting = fit(request)
@@ -128,6 +135,7 @@ class Chain:
     async def _append_once(self, request: AuditRequest) -> AuditEntry:
         for _ in range(TRIES):
             if (there := await self._find(request.id)) is not None:
+                self._must_be_of(there, request)
                 return there
             try:
                 return await self._append(request)
@@ -145,6 +153,27 @@ class Chain:
         self._note(entry.sequence, codec.encode(sealed), entry)
         await self._publish_head()
         return entry
+
+    def _must_be_of(self, there: AuditEntry, request: AuditRequest) -> None:
+        """Does nothing where the entry is of the act. Raises `PermanentError`: one act would hide another."""
+        one, other = there.deed, request.deed
+        if (there.event, one.act, one.who, one.verb) != (request.event, other.act, other.who, other.verb):
+            self._log.error("audit.contradicted", sequence=there.sequence, id=request.id)
+            raise PermanentError(f"the audit holds another act under {request.id}, at {there.sequence}: see the log")
+
+    async def version_of(self, key: str) -> int:
+        """The highest version of a deployment's record that the audit tells of; 0 where it knows no such deployment.
+
+        Raises:
+            TransientError: the server is away.
+        """
+        known = self._verified.get(key, 0)
+        newer = (version for version in self._versions.get(key, {}) if version > known)
+        for version in sorted(newer, reverse=True):
+            if await self._find(self._versions[key][version]) is not None:
+                self._verified[key] = version
+                return version
+        return known
 
     def _time(self, details: Details) -> tuple[float, Details]:
         """When an entry that is made now was made, and its details."""
@@ -165,12 +194,17 @@ class Chain:
     async def _read_on(self) -> None:
         """Takes notice of what others have appended."""
         last = await self._stream.last_sequence(subjects.AUDIT)
-        if last < self._last:  # the stream was made anew under a program that runs
+        if last < self._last or not await self._is_where_it_was():  # made anew under a program that runs
             await self.read()
             return
         async for stored in self._stream.stored(subjects.AUDIT, first=self._last + 1):
             self._note(stored.sequence, stored.data, self._opened(stored))
         self._last = max(self._last, last)
+
+    async def _is_where_it_was(self) -> bool:
+        """Whether the last entry that is known lies in the stream as it did."""
+        stored = await self._stream.stored_at(subjects.AUDIT, self._last) if self._last else None
+        return stored is None or chain.digest(stored.data) == self._digest
 
     def _opened(self, stored: Stored) -> AuditEntry | None:
         try:
@@ -186,12 +220,17 @@ class Chain:
             self._at = max(self._at, entry.at)
         if (act := entry.id if entry is not None else chain.claimed_id(data)) is not None:
             self._places.setdefault(act, []).append(place)
+            if (found := VERSION.fullmatch(act)) is not None:
+                self._versions.setdefault(subjects.key(found["deployment"]), {})[int(found["version"])] = act
 
     # -- at start
 
     async def read(self) -> None:
-        """Reads the chain from its beginning, and says in it what is wrong with its tail. Raises `TransientError`."""
-        began = time.monotonic()
+        """Reads the chain from its beginning, and says in it what is wrong with its tail. Raises `TransientError`.
+
+        What was known before stays so: the chain must agree with the last head that this program has seen.
+        """
+        began, seen = time.monotonic(), self.head
         self._last, self._digest, self._places = 0, chain.GENESIS, {}
         last = await self._stream.last_sequence(subjects.AUDIT)
         verifier = chain.Verifier(self._signer.public, first=max(1, last - TAIL + 1))
@@ -200,12 +239,12 @@ class Chain:
             self._note(stored.sequence, stored.data, entry)
         self._last = max(self._last, last)
         self._log.info("audit.opened", entries=self._last, seconds=round(time.monotonic() - began, 3))
-        await self._report(verifier)
+        await self._report(verifier, [seen] if seen.sequence else [])
 
-    async def _report(self, verifier: chain.Verifier) -> None:
+    async def _report(self, verifier: chain.Verifier, seen: list[AuditHead]) -> None:
         """Logs what is wrong with the tail, keeps the head that proves it, and writes it into the chain."""
         heads = await open_heads(self._heads, self._signer)
-        newest = heads.get(HEAD)
+        newest = max([*seen, *(heads[key] for key in [HEAD] if key in heads)], key=_sequence, default=None)
         breaks = verifier.verdict([newest] if newest else []).breaks
         for found in breaks:
             self._log.error("audit.broken", kind=found.kind, sequence=found.sequence, says=found.says)
@@ -236,6 +275,10 @@ async def open_heads(heads: Heads, signer: Signer) -> dict[str, AuditHead]:
         except SealError:
             continue
     return opened
+
+
+def _sequence(head: AuditHead) -> int:
+    return head.sequence
 
 
 def _noticed(found: chain.Break, now: float) -> AuditRequest:

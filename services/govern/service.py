@@ -13,7 +13,7 @@ from libs.assets import load_catalogue
 from libs.bus import AskError, Bus, Endpoint, Mirror, Records
 from libs.errors import ConflictError, MissingError, PermanentError, TransientError, UserError
 from libs.log import Log
-from libs.officers import ForbiddenError, Roster, sign
+from libs.officers import Roster, sign
 from libs.seals import Signer
 from libs.service import Host
 from libs.settings import TrustSettings, load
@@ -32,7 +32,6 @@ from proto.governance import (
 from proto.messages import Alert
 from proto.records import CameraRecord
 from proto.requests import (
-    AuditReply,
     AuditRequest,
     CaseRequest,
     DeploymentRequest,
@@ -42,6 +41,7 @@ from proto.requests import (
     ListRequest,
 )
 from proto.sealed import GOVERN, Sealed
+from services.govern.auditing import Auditing
 from services.govern.cases import Cases
 from services.govern.deployments import Deployments
 from services.govern.erasure import Erasure
@@ -56,8 +56,6 @@ from services.govern.vault import Shelves, Vault
 
 DESTROY_S = 30.0
 """How long `match` may take to destroy a list: files are rewritten."""
-OTHERS_EVENTS = "watchlist."
-"""What programs beside this one may tell the audit of: acts on deployments and alerts are written by this one alone."""
 
 
 class MatchLists:
@@ -82,19 +80,6 @@ class MatchLists:
                 raise
         except DecodeError as error:
             raise PermanentError(f"match answered with something else ({error})") from None
-
-
-class Auditing:
-    """Appends to the audit what other programs have done."""
-
-    def __init__(self, chain: Chain) -> None:
-        self._chain = chain
-
-    async def append(self, ask: AuditRequest) -> AuditReply:
-        """The entry of an act on a watch list. Raises `ForbiddenError` for others; else as `Chain.append`."""
-        if not (ask.event.startswith(OTHERS_EVENTS) and ask.id.startswith(OTHERS_EVENTS)):
-            raise ForbiddenError(f"only acts on watch lists are told from outside, not {ask.event}")
-        return AuditReply(entry=await self._chain.append(ask))
 
 
 class HeadOf:
@@ -153,7 +138,7 @@ async def govern(host: Host) -> AsyncIterator[None]:
             host.bus.micro_service("deployment", subjects.DEPLOYMENT, deployments),
             host.bus.micro_service("cases", subjects.CASES, _case_endpoints(cases)),
             host.bus.micro_service(
-                "auditing", subjects.AUDIT_ASKS, {"append": Endpoint(AuditRequest, Auditing(chain).append)}
+                "auditing", subjects.AUDIT_ASKS, {"append": Endpoint(AuditRequest, Auditing(chain, roster).append)}
             ),
             host.actor(Stage("govern_alerts", subjects.ALERTS, Alert, cases.take_alert)),
             host.actor(Stage("govern_seeds", subjects.SEEDS, Alert, cases.take_alert)),
@@ -218,7 +203,7 @@ async def _office(
             ledger=chain,
             profiles=profiles,
             calibrations={name: asset.calibration for name, asset in assets.items() if asset.calibration is not None},
-            deployments=Vault(Records(bus, subjects.DEPLOYMENTS, Sealed), signer),
+            deployments=Vault(Records(bus, subjects.DEPLOYMENTS, Sealed), signer, chain),
             warrants=Records(bus, subjects.WARRANTS, Sealed),
             cases=Records(bus, subjects.CASE_RECORDS, Case),
             all_deployments=Shelves(all_deployments, signer.public, host.log),

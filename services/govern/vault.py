@@ -1,12 +1,14 @@
 """The records of deployments as they lie on the bus: sealed by this program, so that nobody else can write one.
 
 Who can write the bucket can make a deployment's record unreadable, and nothing can be armed by that. An older record
-that is put back is refused for as long as this program runs: it remembers the newest version of each.
+that is put back is refused: this program remembers the newest version of each, and the audit, which nobody can take
+back, tells of every version there was. For the same reason a name is never given anew whose record has vanished.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from libs.errors import PermanentError, TransientError
 from libs.log import Log
@@ -41,11 +43,19 @@ class Opener:
         return record
 
 
+class Anchor(Protocol):
+    """What knows which versions there were: `services.govern.ledger.Chain`."""
+
+    async def version_of(self, key: str) -> int:
+        """The highest version of a deployment's record that there was. Raises `TransientError`."""
+
+
 class Vault:
     """Records to compare and set, sealed."""
 
-    def __init__(self, records: Store[Sealed], signer: Signer) -> None:
+    def __init__(self, records: Store[Sealed], signer: Signer, anchor: Anchor) -> None:
         self._records = records
+        self._anchor = anchor
         self._signer = signer
         self._opener = Opener(signer.public)
 
@@ -53,14 +63,22 @@ class Vault:
         """The record and its revision.
 
         Raises:
-            PermanentError: what lies there is not as this program wrote it.
+            PermanentError: what lies there is not as this program wrote it, or older than the audit tells of.
             TransientError: the server is away, or an older record lies there than before.
         """
         try:
             found = await self._records.get(key)
-            return (self._opener.open(key, found[0]), found[1]) if found else None
+            record = self._opener.open(key, found[0]) if found else None
         except (SealError, DecodeError) as error:
             raise PermanentError(f"the record of {key} is not as govern wrote it: {error}") from None
+        known = await self._anchor.version_of(key)
+        if known > (record.record_version if record else 0):
+            there = f"version {record.record_version} lies there" if record else "it is gone"
+            raise PermanentError(
+                f"the audit tells of version {known} of the record of {key}, and {there}: restore the bucket, or take "
+                "another name"
+            )
+        return (record, found[1]) if record and found else None
 
     async def put(self, key: str, record: DeploymentRecord) -> int:
         """The revision of the record, now there whatever was there before. Raises `TransientError`."""

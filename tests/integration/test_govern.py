@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import sys
 import time
@@ -18,7 +19,7 @@ from libs.seals import Signer
 from libs.service import Host
 from libs.settings import ServiceSettings, TrustSettings
 from libs.warrants import open_warrants
-from proto import subjects
+from proto import codec, subjects
 from proto.governance import Deed, DeploymentRecord, Warrant, WatchListRecord
 from proto.records import CameraRecord
 from proto.requests import (
@@ -30,6 +31,7 @@ from proto.requests import (
     DestroyListRequest,
     DraftRequest,
     FiguresReply,
+    FiguresRequest,
     ListReply,
     ListRequest,
     TransitionRequest,
@@ -74,13 +76,13 @@ class Site:
         ):
             yield
 
-    async def furnish(self):
+    async def furnish(self, profile="uk-police"):
         """Cameras and watch lists, as others have made them."""
         now, lists = time.time(), Records(self.bus, subjects.WATCHLISTS, WatchListRecord)
         for name in LISTS:
             example = changed("watch_list_record", created_at=now - 60, built_at=now - 30)
             form = example.form.model_copy(
-                update={"watch_list": name, "seed": name == "blue", "expires_at": now + 86_400}
+                update={"watch_list": name, "seed": name == "blue", "expires_at": now + 86_400, "profile": profile}
             )
             await lists.put(name, example.model_copy(update={"form": form}))
         for name in ("gate-1", "gate-2"):
@@ -185,7 +187,7 @@ async def test_a_deployment_from_its_draft_to_its_purge(site):
         ]
         listed = await site.bus.ask(f"{subjects.DEPLOYMENT}.list", ListRequest(of=""), DeploymentsReply)
         assert [record.state for record in listed.records] == ["purged"]
-        figures = await site.bus.ask(f"{subjects.DEPLOYMENT}.figures", DeploymentRequest(deployment=NAME), FiguresReply)
+        figures = await site.bus.ask(f"{subjects.DEPLOYMENT}.figures", FiguresRequest(deployment=NAME), FiguresReply)
         assert figures.record == record
         assert figures.audit_entries >= 8
 
@@ -245,6 +247,7 @@ async def test_what_ended_while_the_program_was_down_is_ended_when_it_is_back(si
 
 async def test_an_evaluation_does_not_outlive_the_program(site):
     async with site.running():
+        await site.furnish("evaluation")
         await site.to_armed(profile="evaluation")
         assert (await site.warrant()).stamp == "EVALUATION"
     async with site.running():
@@ -407,7 +410,31 @@ async def test_an_older_record_that_is_put_back_arms_nothing(site):
     site.looks_often()
     async with site.running():
         await site.bus.ask(f"{subjects.DEPLOYMENT}.list", ListRequest(of=""), DeploymentsReply)
+        with pytest.raises(
+            AskError, match="the audit tells of version 4 of the record of station-north, and version 3"
+        ):
+            await site.record()
         assert not await site.is_covered()  # the newer warrant stands
+
+
+async def test_a_name_that_the_audit_knows_is_not_given_anew_when_its_record_has_vanished(site):
+    async with site.running():
+        await site.to_armed()
+        await Records(site.bus, subjects.DEPLOYMENTS, Sealed).delete(NAME)
+    async with site.running():
+        with pytest.raises(
+            AskError, match="the audit tells of version 3 of the record of station-north, and it is gone"
+        ):
+            await site.draft(purpose="another")
+        assert (await site.audit()) == ["drafted", "authorised", "armed"]
+
+
+def destroyed(act):
+    """What match tells the audit of the act of destroying a list."""
+    sealed = codec.encode(act)
+    deed = Deed(who=act.signer, verb="destroy", at=time.time(), act=hashlib.sha256(sealed).hexdigest())
+    named = {"id": "watchlist.wanted.1", "watch_list": "wanted", "record_version": 1}
+    return AuditRequest(event="watchlist.destroyed", deed=deed, sealed=sealed, **named)
 
 
 async def test_nobody_tells_the_audit_from_outside_of_acts_on_deployments(site):
@@ -417,6 +444,7 @@ async def test_nobody_tells_the_audit_from_outside_of_acts_on_deployments(site):
         with pytest.raises(AskError) as refused:
             await site.bus.ask(f"{subjects.AUDIT_ASKS}.append", forged, AuditReply)
         assert refused.value.code == "403"
-        told = AuditRequest(id="watchlist.wanted.1", event="watchlist.created", deed=deed, watch_list="wanted")
+        act = sign(site.crew["l-stone"], DestroyListRequest(watch_list="wanted", reason="over"))
+        told = destroyed(act)
         reply = await site.bus.ask(f"{subjects.AUDIT_ASKS}.append", told, AuditReply)
-        assert reply.entry.event == "watchlist.created"
+        assert reply.entry.event == "watchlist.destroyed"

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from libs.errors import UserError
-from libs.officers import FRESH_S, ForbiddenError, sign
+from libs.officers import FRESH_S, SKEW_S, ForbiddenError, Roster, sign
 from libs.seals import SealError, Signer
 from proto import codec
 from proto.codec import DecodeError
@@ -156,15 +156,49 @@ def test_a_roster_that_changes_is_read_again(crew, clock, roster):
 def test_a_roster_that_will_not_do_is_one_line_and_nobody_is_let_in_by_it(crew, clock, roster, text, words):
     crew.roster_path.write_text(text.replace("KEY", str(crew["a-jones"].public)))
     with pytest.raises(UserError) as refused:
-        roster.check(act(crew, clock), DeploymentRequest, ROLES)
+        roster.officers()
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
+    with pytest.raises(ForbiddenError, match="nobody can act now: the roster of officers"):
+        roster.check(act(crew, clock), DeploymentRequest, ROLES)
 
 
 def test_a_roster_that_is_gone_lets_nobody_in(crew, clock, roster):
     crew.roster_path.unlink()
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(ForbiddenError, match="cannot be read"):
         roster.check(act(crew, clock), DeploymentRequest, ROLES)
+
+
+@pytest.mark.parametrize("broken", ["[officers.x\n", None])
+def test_while_the_roster_is_half_written_the_officers_are_those_it_named_last(crew, clock, log, broken):
+    roster = Roster(crew.roster_path, crew.govern.public, clock, log)
+    known, text = roster.officers(), crew.roster_path.read_text()
+    crew.roster_path.write_text(broken) if broken else crew.roster_path.unlink()
+    for _ in range(3):
+        assert roster.check(act(crew, clock), DeploymentRequest, ROLES).who == "c-brown"
+        assert roster.officers() == known
+    assert [entry["event"] for entry in log.entries] == ["roster.kept"]  # once
+    crew.roster_path.write_text(text.replace("officers.c-brown", "officers.c-browne"))
+    with pytest.raises(ForbiddenError, match="is not on the roster"):
+        roster.check(act(crew, clock), DeploymentRequest, ROLES)
+
+
+def test_an_act_from_before_the_program_started_is_refused_for_it_may_have_been_done(crew, clock, roster):
+    sealed = act(crew, clock)
+    roster.check(sealed, DeploymentRequest, ROLES)
+    clock.advance(SKEW_S)
+    crew.roster(clock).check(act(crew, clock), DeploymentRequest, ROLES)
+    clock.advance(0.1)
+    with pytest.raises(ForbiddenError, match=r"before this program started.*repeat it"):
+        crew.roster(clock).check(sealed, DeploymentRequest, ROLES)
+
+
+def test_an_act_can_be_shown_to_be_an_officers_however_old_it_is(crew, clock, roster):
+    sealed = act(crew, clock)
+    clock.advance(30 * 24 * 3600)
+    assert roster.open(sealed).officer == "c-brown"
+    with pytest.raises(SealError):
+        roster.open(sealed.model_copy(update={"signer": "d-green"}))
 
 
 def test_an_act_bears_no_secret(crew, clock):

@@ -111,8 +111,79 @@ async def test_an_act_that_came_before_is_the_entry_that_is_there(writer, stream
     ledger = await writer()
     first = await ledger.append(act(1))
     await ledger.append(act(2))
-    assert await ledger.append(act(1, event="deployment.ended")) == first
+    assert await ledger.append(act(1)) == first
     assert len(stream.data) == 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"event": "deployment.ended"}, {"who": "a-jones"}, {"verb": "end"}, {"act": "b2" * 32}]
+)
+async def test_another_act_under_the_same_id_is_refused_and_logged(writer, stream, log, change):
+    ledger = await writer()
+    await ledger.append(act(1))
+    deed = act(1).deed.model_copy(update=change)
+    with pytest.raises(PermanentError, match=r"another act under deployment\.d1\.1, at 1"):
+        await ledger.append(act(1, **(change if "event" in change else {"deed": deed})))
+    assert len(stream.data) == 1
+    assert log.entries[-1]["event"] == "audit.contradicted"
+
+
+async def test_the_audit_knows_the_highest_version_of_each_deployment_and_goes_by_no_strangers(writer, stream):
+    ledger = await writer()
+    for version in (1, 2, 3):
+        await ledger.append(act(1, id=f"deployment.station-north.{version}"))
+    forged = chain.following(act(1, id="deployment.station-north.9"), 4, chain.GENESIS, NOW)
+    stream.data.append(codec.encode(Signer.generate("govern").seal(forged)))
+    for knows in (ledger, await writer()):
+        await knows.append(act(2, id=f"deployment.other.{1 + (knows is ledger)}"))
+        assert await knows.version_of("station-north") == 3
+        assert await knows.version_of("station-south") == 0
+
+
+async def test_a_chain_that_is_exchanged_for_another_as_long_is_found_out_at_the_next_act(writer, stream, heads):
+    ledger = await writer()
+    for number in range(1, 4):
+        await ledger.append(act(number))
+    stream.data.clear()
+    heads.records.clear()
+    other = await writer()
+    for number in range(11, 16):
+        await other.append(act(number))
+    heads.records.clear()
+    await ledger.append(act(4))
+    assert "audit.broken.rewritten.3" in ids(stream)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"reason": "z" * 200}, {"origin": "z" * 200}, {"details": {"input": "z" * 200}}],
+)
+async def test_a_template_does_not_get_into_the_audit_by_the_deed_either(writer, wrong):
+    ledger = await writer()
+    entry = await ledger.append(act(1, deed=act(1).deed.model_copy(update=wrong)))
+    assert "200 characters, sha256" in str(entry.deed)
+    assert "z" * 200 not in str(entry)
+
+
+@pytest.mark.parametrize("wrong", [{"details": {"portrait": "x"}}, {"verb": "Ed Miles"}, {"act": "x" * 64}])
+async def test_a_deed_that_holds_what_an_audit_may_not_is_refused(writer, stream, wrong):
+    ledger = await writer()
+    with pytest.raises(PermanentError):
+        await ledger.append(act(1, deed=act(1).deed.model_copy(update=wrong)))
+    assert stream.data == []
+
+
+async def test_a_chain_that_is_shorter_than_this_program_has_seen_says_so_even_without_a_head(
+    writer, stream, heads, log
+):
+    ledger = await writer()
+    for number in range(1, 5):
+        await ledger.append(act(number))
+    stream.data.clear()
+    heads.records.clear()
+    await ledger.append(act(5))
+    assert ids(stream) == ["audit.broken.cut.1", "deployment.d5.1"]
+    assert "audit.broken" in [entry["event"] for entry in log.entries]
 
 
 async def test_an_act_that_came_before_a_restart_is_the_entry_that_is_there(writer, stream, clock):
