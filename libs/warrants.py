@@ -1,4 +1,7 @@
-"""Warrants as the three locks see them: only those that `govern` has sealed, and never an older one than before."""
+"""Warrants as the three locks see them: only those that `govern` has sealed, and never an older one than before.
+
+In one version a deployment is armed or stopped: one that was seen stopped is armed again by a later version alone.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,8 @@ class Warrants:
         self._opened: dict[str, tuple[bytes, Warrant | None]] = {}
         """By key of the bucket: the signature last looked at, and the warrant if it is a good one."""
         self._newest: dict[str, int] = {}
+        self._stopped: dict[str, int] = {}
+        """By key, the newest version in which a deployment was stopped: it is not armed again but in a later one."""
 
     def get(self, key: str) -> Warrant | None:
         """The warrant under `key` as last heard."""
@@ -60,7 +65,12 @@ class Warrants:
         if subjects.key(warrant.deployment) != key or warrant.record_version < self._newest.get(key, 0):
             self._log.error("warrant.refused", deployment=key, reason="it is another's, or was replaced before")
             return None
+        if warrant.state == "armed" and warrant.record_version <= self._stopped.get(key, 0):
+            self._log.error("warrant.refused", deployment=key, reason="it was stopped in the same version")
+            return None
         self._newest[key] = warrant.record_version
+        if warrant.state != "armed":
+            self._stopped[key] = warrant.record_version
         return warrant
 
 

@@ -94,8 +94,8 @@ class Portraits:
         """What is known of each portrait, and since when, by the id of its chunks."""
         found = {}
         async for stored in read(self._js, f"OBJ_{store.name}", f"$O.{store.name}.M.*"):
-            info = ObjectInfo.from_response(json.loads(stored.data))
-            if not info.deleted:
+            info = _info_in(stored.data)
+            if info is not None and not info.deleted:
                 found[info.nuid or ""] = info, stored.at
         return found
 
@@ -125,6 +125,15 @@ class Portraits:
 
     async def _overwrite(self, info: ObjectInfo) -> None:
         await overwrite(self._js, f"OBJ_{info.bucket}", _chunks(info))
+
+
+def _info_in(data: bytes) -> ObjectInfo | None:
+    """What is known of a portrait; `None` where somebody else wrote something else there."""
+    try:
+        info = ObjectInfo.from_response(json.loads(data))
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return None
+    return info if isinstance(info.name, str) and isinstance(info.nuid, str | None) else None
 
 
 def _chunks(info: ObjectInfo) -> str:

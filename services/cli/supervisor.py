@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -119,6 +120,7 @@ async def running(
     Raises:
         UserError: a program ended that is not restarted, or whose settings are wrong.
     """
+    keep_no_core()
     await asyncio.to_thread(log_dir.mkdir, parents=True, exist_ok=True)
     programs = {spec.name: Program(spec, log_dir / f"{spec.name}.log", on_event) for spec in specs}
     for program in programs.values():
@@ -163,5 +165,11 @@ def last_words(log_file: Path) -> str:
     return lines[-1] if lines else f"see {log_file}"
 
 
+def keep_no_core() -> None:
+    """Lets a crash of this process, and of those it starts, write none of its memory to the disk: it may hold faces."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    keep_no_core()

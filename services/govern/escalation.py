@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from libs.errors import PermanentError, TransientError
 from proto.governance import Case
 from services.govern.casebook import CaseBook, is_closed
 from services.govern.office import Office
+from services.govern.surviving import surviving
 from services.govern.telling import untold
 
 ESCALATED_AFTER_S = 120.0
@@ -23,10 +23,8 @@ class Escalation:
         """Does what is due, each thing once. What cannot be looked at now is logged, and looked at the next time."""
         for case in self._office.all_cases.all().values():
             if _may_escalate(case) or untold(case):
-                try:
+                with surviving(self._office.log, "case.waits", alert=case.alert):
                     await self._look_at(case)
-                except (TransientError, PermanentError) as error:
-                    self._office.log.warning("case.waits", alert=case.alert, reason=error.reason)
 
     async def _look_at(self, case: Case) -> None:
         record = await self._book.deployment(case.deployment)

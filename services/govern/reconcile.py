@@ -22,6 +22,7 @@ from proto.sealed import GOVERN
 from services.govern.office import Office
 from services.govern.periods import Due, discards, due, lists_are_due
 from services.govern.sealing import WarrantDesk
+from services.govern.surviving import surviving
 
 EVENTS = {
     "draft": "drafted",
@@ -89,10 +90,8 @@ class Reconciler:
         return is_over and self._settled.get(record.id) == record.record_version
 
     async def _try(self, deployment: str, restarted: bool = False) -> None:
-        try:
+        with surviving(self._office.log, "deployment.waits", deployment=deployment):
             await self.reconcile(deployment, restarted)
-        except (TransientError, PermanentError) as error:
-            self._office.log.warning("deployment.waits", deployment=deployment, reason=error.reason)
 
     async def reconcile(self, deployment: str, restarted: bool = False) -> DeploymentRecord:
         """The record of a deployment, with which everything is in line now; what was due by the clock is done.

@@ -11,7 +11,7 @@ from typing import Any
 from libs.actor import Stage
 from libs.assets import load_catalogue
 from libs.bus import AskError, Bus, Endpoint, Mirror, Records
-from libs.errors import ConflictError, MissingError, PermanentError, TransientError, UserError
+from libs.errors import ConflictError, MissingError, PermanentError, UserError
 from libs.log import Log
 from libs.officers import Roster, sign
 from libs.seals import Signer
@@ -51,6 +51,7 @@ from services.govern.office import Office
 from services.govern.profiles import load_profiles
 from services.govern.reconcile import Reconciler
 from services.govern.settings import GovernSettings
+from services.govern.surviving import surviving
 from services.govern.sweeper import Sweeper
 from services.govern.vault import Shelves, Vault
 
@@ -110,12 +111,9 @@ class Rounds:
     async def run(self, stopping: asyncio.Event) -> None:
         """Looks until `stopping` is set. What cannot be done now is logged, and done at a later look."""
         while not stopping.is_set():
-            await self.reconciler.reconcile_all()
-            for part in (self.cases.escalate_due, self.sweeper.sweep):
-                try:
+            for part in (self.reconciler.reconcile_all, self.cases.escalate_due, self.sweeper.sweep):
+                with surviving(self.log, "round.waits", part=part.__name__):
                     await part()
-                except (TransientError, PermanentError) as error:
-                    self.log.warning("round.waits", part=part.__name__, reason=error.reason)
             await unless(stopping, asyncio.sleep(self.every_s))
 
 

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from libs.errors import PermanentError, TransientError
 from proto.governance import Case, Deed, DeploymentRecord
 from proto.messages import Alert
 from proto.requests import AuditRequest
@@ -20,6 +19,7 @@ from proto.sealed import GOVERN
 from services.govern.erasure import Period
 from services.govern.office import Office
 from services.govern.profiles import Profile
+from services.govern.surviving import surviving
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
@@ -69,10 +69,8 @@ class Sweeper:
         await self._sweep_strays()
 
     async def _try(self, record: DeploymentRecord, kept: Sequence[Case]) -> None:
-        try:
+        with surviving(self._office.log, "retention.waits", deployment=record.id):
             await self._sweep_one(record, kept)
-        except (TransientError, PermanentError) as error:
-            self._office.log.warning("retention.waits", deployment=record.id, reason=error.reason)
 
     async def _sweep_one(self, record: DeploymentRecord, kept: Sequence[Case]) -> None:
         """Deletes what is due of a deployment, of whose alerts these cases are."""
@@ -138,11 +136,8 @@ class Sweeper:
         now = self._office.clock()
         if 0 <= now - self._strays_at < STRAYS_S:  # a clock that was set back does not put it off
             return
-        try:
+        with surviving(self._office.log, "retention.waits"):
             strays = await self._erasure.strays(now - STRAYS_S)
-        except TransientError as error:
-            self._office.log.warning("retention.waits", reason=error.reason)
-            return
-        self._strays_at = now
-        if strays:
-            self._office.log.info("retention.strays_deleted", portraits=strays)
+            self._strays_at = now
+            if strays:
+                self._office.log.info("retention.strays_deleted", portraits=strays)

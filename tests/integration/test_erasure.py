@@ -242,6 +242,15 @@ async def test_a_portrait_without_an_alert_is_deleted_when_it_is_old_enough(bus,
     assert on_disk(nats_server, pixels("stray")[:64]) == []
 
 
+async def test_what_somebody_else_wrote_among_the_portraits_keeps_none_from_being_deleted(bus, erasure):
+    garbage = (b"garbage", b"[]", b"null", b'{"name": 1, "bucket": "b"}', b'{"name": "x", "bucket": "b", "nuid": 7}')
+    for number, data in enumerate(garbage):
+        await bus.jetstream.publish(f"$O.{subjects.ALERT_PORTRAITS.name}.M.eA{number}=", data)
+    await bus.portraits.put(subjects.alert_portrait("stray"), pixels("stray"))
+    assert await erasure.strays(put_before=EVER) == 1
+    assert await bus.portraits.all(subjects.ALERT_PORTRAITS) == {}
+
+
 # -- the sweeper
 
 

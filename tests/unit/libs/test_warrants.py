@@ -101,6 +101,14 @@ async def test_an_older_warrant_that_is_put_back_arms_nothing(warrants, bucket, 
     assert await seen(warrants) is None
 
 
+@pytest.mark.parametrize("state", ["suspended", "ended"])
+async def test_a_version_in_which_it_was_stopped_is_not_armed_again(warrants, bucket, govern, state):
+    for version, given, covered in ((3, "armed", True), (3, state, True), (3, "armed", False), (4, "armed", True)):
+        bucket.sealed[NAME] = govern.seal(warrant(record_version=version, state=given))
+        found = await seen(warrants)
+        assert (found is not None and found.state == given) is covered
+
+
 async def test_another_sealed_message_is_no_warrant(warrants, bucket, govern):
     bucket.sealed[NAME] = govern.seal(changed("deployment_record"))
     assert await seen(warrants) is None

@@ -34,6 +34,12 @@ def test_the_last_words_are_the_last_line_however_long_the_log(tmp_path):
     assert last_words(log).endswith("the port is taken")
 
 
+async def test_no_program_leaves_its_memory_on_the_disk_when_it_crashes(tmp_path):
+    code = "import resource, time; print(resource.getrlimit(resource.RLIMIT_CORE), flush=True); time.sleep(60)"
+    async with running([spec(code)], tmp_path, lambda *_: None):
+        await said(tmp_path / "program.log", "(0, 0)")
+
+
 def test_a_program_that_said_nothing_is_looked_up_in_its_log(tmp_path):
     log = tmp_path / "program.log"
     log.write_text("")

@@ -1,11 +1,15 @@
 """What follows from a record: by the clock, in the right order, and all the same after a death in the middle of it."""
 
+import asyncio
+from types import SimpleNamespace
+
 import pytest
 
 from libs.errors import ConflictError, PermanentError, TransientError
 from proto.codec import DecodeError
 from proto.requests import DeploymentRequest
 from services.govern.profiles import load_profiles
+from services.govern.service import Rounds
 from tests.casework import Death, dying
 from tests.deployment_work import EU, HOUR_S, NAME, DeploymentWork
 from tests.examples import changed
@@ -429,6 +433,43 @@ async def test_a_deployment_whose_profile_is_changed_is_suspended_until_a_comman
 
 
 # -- all of them
+
+
+async def test_a_record_that_breaks_the_code_holds_up_no_other_and_ends_no_look(work):
+    await work.to("armed")
+    other = work.record.model_copy(update={"draft": work.record.draft.model_copy(update={"deployment": "a-south"})})
+    work.deployments.records["a-south"] = other, 1
+    work.clock.now = work.record.draft.ends_at
+    work.warrants.error, work.warrants.fails_at = (
+        ZeroDivisionError("what it holds"),
+        lambda sealed: work.opened(sealed).deployment == "a-south",
+    )
+    await look(work)
+    assert work.warrant.state == "ended"
+    (said,) = (entry for entry in work.log.entries if entry["event"] == "deployment.waits")
+    assert said["deployment"] == "a-south"
+    assert "what it holds" not in str(said)
+
+
+@pytest.mark.parametrize("bad", ["reconcile_all", "escalate_due", "sweep"])
+async def test_whatever_happens_in_one_part_of_a_round_the_others_are_made_and_so_is_the_next(log, bad):
+    stopping, made = asyncio.Event(), []
+
+    def part(name):
+        async def look():
+            made.append(name)
+            if len(made) == 6:
+                stopping.set()
+            if name == bad:
+                raise ZeroDivisionError
+
+        look.__name__ = name
+        return SimpleNamespace(**{name: look})
+
+    parts = [part(name) for name in ("reconcile_all", "escalate_due", "sweep")]
+    await Rounds(*parts, log, every_s=0.001).run(stopping)
+    assert made == ["reconcile_all", "escalate_due", "sweep"] * 2
+    assert [entry["part"] for entry in log.entries] == [bad, bad]
 
 
 async def test_one_that_cannot_be_looked_after_holds_up_no_other_and_is_named(work):

@@ -35,10 +35,11 @@ class Erasure:
         self.streams = {}
         self.asked = []
         self.away_for = set()
+        self.error = TransientError("away")
 
     async def alerts(self, deployment, raised_before):
         if deployment in self.away_for:
-            raise TransientError("away")
+            raise self.error
         self.asked.append(("alerts", deployment, raised_before))
         for key, case in self.cases.items():
             if case.deployment == deployment:
@@ -202,6 +203,18 @@ async def test_what_cannot_be_deleted_now_holds_up_nothing_and_is_deleted_later(
 
 
 # -- logs
+
+
+async def test_a_record_that_breaks_the_code_holds_up_no_other(office, erasure, sweeper, clock, log):
+    for name in ("bad", "station-north"):
+        deployment(office, name)
+        case(office, f"of-{name}", name)
+    erasure.away_for, erasure.error = {"bad"}, ZeroDivisionError("what it holds")
+    clock.advance(DAY_S + HOUR_S)
+    await sweeper.sweep()
+    assert [name for what, name, *_ in erasure.asked if what == "alerts"] == ["station-north"]
+    assert log.entries[0]["deployment"] == "bad"
+    assert "what it holds" not in str(log.entries)
 
 
 async def test_cases_of_a_purged_deployment_are_kept_for_their_days_and_not_longer(office, erasure, sweeper, clock):
