@@ -6,6 +6,9 @@ A handler that returns has succeeded. `TransientError` means "try this message a
 
 from __future__ import annotations
 
+OBSTACLES_APART = " | "
+"""Between the obstacles in a reason that names several: no obstacle holds it."""
+
 
 class TransientError(Exception):
     """The message may succeed later; it is handed back and delivered again after `delay_s` seconds."""

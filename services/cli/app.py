@@ -18,7 +18,7 @@ from libs.bus import AskError
 from libs.errors import PermanentError, TransientError, UserError
 from libs.service import main as serve
 from proto import codec
-from services.cli import alerts, audit, console, deployment, officer, trials, watchlist
+from services.cli import acting, alerts, audit, console, deployment, officer, trials, watchlist
 from services.cli.config import load_config
 from services.cli.signals import until_done
 from services.cli.stack import SERVICES
@@ -115,17 +115,20 @@ def fetch() -> None:
 def run() -> int:
     """The exit code of the command line: no traceback ever reaches a person who made a mistake.
 
-    0 done; 1 it ran, and something in it failed; 2 the arguments or settings are wrong; 3 no NATS server; 4 a program
-    did not start; 130 interrupted.
+    0 done; 1 it ran, and something in it failed, was refused or is not there; 2 the arguments or files are wrong; 3 no
+    NATS server; 4 a program did not start; 130 interrupted.
     """
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="watchline", standalone_mode=False)
     except USAGE_ERROR as error:
         rich_format_error(error)
         return 2
     except UserError as error:
         console.err.print(f"[red]watchline:[/] {escape(str(error))}", soft_wrap=True)
         return error.exit_code
+    except AskError as error:
+        acting.print_refusal(error.detail)
+        return 1
     except (TransientError, PermanentError, OSError, codec.DecodeError) as error:
         console.err.print(f"[red]watchline:[/] {escape(_reason(error))}", soft_wrap=True)
         return 1
@@ -136,7 +139,5 @@ def run() -> int:
 
 
 def _reason(error: Exception) -> str:
-    """Why something failed or was refused, without the addresses of programs."""
-    if isinstance(error, AskError):
-        return error.detail
+    """Why something failed."""
     return error.reason if isinstance(error, (TransientError, PermanentError)) else str(error)

@@ -47,7 +47,7 @@ def check_outputs(json_out: Path | None, data_dir: Path) -> None:
     Raises:
         UserError: one cannot, which would show when all the work is done.
     """
-    check_data_dir(data_dir)
+    check_data_dir(data_dir, "evaluation")
     if json_out is None:
         return
     folder = json_out.absolute().parent

@@ -21,7 +21,9 @@ from proto.sealed import Sealed
 R = TypeVar("R", bound=Message)
 
 ACT_TIMEOUT_S = 30.0
-"""How long an act may take: destroying a large list rewrites files."""
+"""How long an act may take."""
+DESTROY_S = 300.0
+"""How long it may where much is erased: destroying a list of 10,000 people overwrites each portrait, name and entry."""
 OFFICER = "WATCHLINE_OFFICER"
 KEYS = "WATCHLINE_KEYS"
 
@@ -49,7 +51,7 @@ class Client:
             UserError: nobody is named who acts.
         """
         if self.signer is None:
-            raise UserError("nobody is named who acts", f"give --as OFFICER, or set {OFFICER}")
+            raise _nobody()
         return sign(self.signer, request)
 
     async def ask(self, subject: str, request: Message, expected: type[R], timeout_s: float | None = None) -> R:
@@ -69,7 +71,22 @@ def load_officer(name: str | None) -> Signer | None:
         UserError: the key is not there or will not do.
     """
     name = name or os.environ.get(OFFICER)
-    return Signer.load(name, keys_folder() / f"{name}.key") if name else None
+    if not name:
+        return None
+    key = keys_folder() / f"{name}.key"
+    if not key.exists():
+        raise UserError(f"{name} has no key here ({key})", f"run `watchline officer new {name}`, or set {KEYS}")
+    return Signer.load(name, key)
+
+
+def must_be_somebody(name: str) -> None:
+    """Does nothing where somebody is named who acts. Raises `UserError`."""
+    if not (name or os.environ.get(OFFICER)):
+        raise _nobody()
+
+
+def _nobody() -> UserError:
+    return UserError("nobody is named who acts", f"give --as OFFICER, or set {OFFICER}")
 
 
 @asynccontextmanager

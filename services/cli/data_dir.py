@@ -38,7 +38,7 @@ def occupied(path: Path, purpose: Purpose) -> Iterator[None]:
     Raises:
         UserError: another process has it, it serves another purpose, or it cannot be made.
     """
-    lock = _lock(path)
+    lock = _lock(path, purpose)
     try:
         _dedicate(path, purpose)
         forget(path, purpose)
@@ -50,7 +50,7 @@ def occupied(path: Path, purpose: Purpose) -> Iterator[None]:
         os.close(lock)
 
 
-def check_data_dir(path: Path) -> None:
+def check_data_dir(path: Path, purpose: Purpose) -> None:
     """Does nothing where the folder can be used.
 
     Raises:
@@ -59,9 +59,9 @@ def check_data_dir(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unusable(path, error) from None
+        raise _unusable(path, error, purpose) from None
     if not os.access(path, os.W_OK):
-        raise UserError(f"{path} cannot be written", "choose another --data-dir")
+        raise UserError(f"{path} cannot be written", REMEDIES[purpose])
 
 
 def forget(path: Path, purpose: Purpose) -> None:
@@ -92,18 +92,18 @@ def put_long_log_aside(log_file: Path) -> None:
         log_file.replace(log_file.with_name(log_file.name + ".old"))
 
 
-def _lock(path: Path) -> int:
-    check_data_dir(path)
+def _lock(path: Path, purpose: Purpose) -> int:
+    check_data_dir(path, purpose)
     try:
         lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise _unusable(path, error) from None
+        raise _unusable(path, error, purpose) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         owner = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(lock)
-        raise UserError(f"{path} is in use by process {owner}", "choose another --data-dir, or stop it") from None
+        raise UserError(f"{path} is in use by process {owner}", f"{REMEDIES[purpose]}, or stop it") from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
@@ -123,8 +123,8 @@ def _dedicate(path: Path, purpose: Purpose) -> None:
         raise UserError(f"{path} holds the data of the {noted}", REMEDIES[purpose])
 
 
-def _unusable(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path} cannot hold the data ({error.strerror})", "choose another --data-dir")
+def _unusable(path: Path, error: OSError, purpose: Purpose) -> UserError:
+    return UserError(f"{path} cannot hold the data ({error.strerror})", REMEDIES[purpose])
 
 
 def _delete_old_report(report: Path) -> None:

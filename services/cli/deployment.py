@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from rich.markup import escape
 from rich.text import Text
 
 from libs.bus import AskError
 from libs.errors import MissingError, UserError
 from proto import subjects
 from proto.governance import DeploymentRecord
-from proto.messages import Message
 from proto.requests import (
     AmendRequest,
     DeploymentReply,
@@ -27,16 +23,15 @@ from proto.requests import (
     TransitionRequest,
     Verb,
 )
-from services.cli.client import Client, open_client
+from services.cli.acting import AsOption, JsonOption, ReasonOption, act, look, request
+from services.cli.client import Client
 from services.cli.console import err, out
 from services.cli.deployment_draft import read_cameras, read_draft
 from services.cli.deployment_draft import template as draft_template
 from services.cli.deployment_lines import deployments_table, shown, state_text
+from services.cli.deployment_lists import with_list_warnings
 from services.cli.deployment_report import report
-from services.cli.signals import until_done
 
-T = TypeVar("T")
-M = TypeVar("M", bound=Message)
 DECISIONS: dict[str, Verb] = {"granted": "grant_judicial", "refused": "refuse_judicial"}
 
 app = typer.Typer(
@@ -48,11 +43,6 @@ app = typer.Typer(
 )
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of the deployment.")]
-AsOption = Annotated[
-    str, typer.Option("--as", metavar="OFFICER", envvar="WATCHLINE_OFFICER", help="Who acts: signed with that key.")
-]
-ReasonOption = Annotated[str, typer.Option(help="Why, in words. It goes into the audit: write no names.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for other software.")]
 ReferenceArgument = Annotated[str, typer.Argument(metavar="REFERENCE", help="Its id, as the authority gave it.")]
 
 
@@ -78,7 +68,7 @@ def list_deployments(json_out: JsonOption = False) -> None:
     async def work(client: Client) -> DeploymentsReply:
         return await client.ask(f"{subjects.DEPLOYMENT}.list", ListRequest(of=""), DeploymentsReply)
 
-    reply = _run(work)
+    reply = look(work)
     if json_out:
         typer.echo(reply.model_dump_json(indent=2))
     elif reply.records:
@@ -95,9 +85,9 @@ def show(name: NameArgument, json_out: JsonOption = False) -> None:
     """
 
     async def work(client: Client) -> DeploymentReply:
-        return await _look(client, name)
+        return await with_list_warnings(client, await _look(client, name), time.time())
 
-    reply = _run(work)
+    reply = look(work)
     if json_out:
         typer.echo(reply.model_dump_json(indent=2))
     else:
@@ -126,10 +116,10 @@ def draft(
                 raise
             before = None
         _announce("draft", before, drafted.deployment)
-        request = DraftRequest(draft=drafted, record_version=before.record_version if before else 0)
-        return await client.act(f"{subjects.DEPLOYMENT}.draft", request, DeploymentReply)
+        asked = DraftRequest(draft=drafted, record_version=before.record_version if before else 0)
+        return await client.act(f"{subjects.DEPLOYMENT}.draft", asked, DeploymentReply)
 
-    _print_done(_run(work, officer))
+    _print_done(act(officer, work))
 
 
 @app.command()
@@ -209,7 +199,9 @@ def amend(
     cameras: Annotated[Path | None, typer.Option(help="A draft file, of which the cameras alone are read.")] = None,
     officer: AsOption = "",
 ) -> None:
-    """Changes threshold or cameras of a deployment that runs: an act of an authoriser, with a new version.
+    """Changes threshold or cameras of a deployment that is authorised, armed or suspended, with a new version.
+
+    An act of an authoriser. A draft is not amended but drafted again.
 
     Example: `watchline deployment amend station-north --threshold 0.62 --reason "too many alerts" --as b-smith`
     """
@@ -217,7 +209,7 @@ def amend(
 
     async def work(client: Client) -> DeploymentReply:
         before = (await _look(client, name)).record
-        request = _request(
+        asked = request(
             AmendRequest,
             deployment=name,
             record_version=before.record_version,
@@ -227,9 +219,9 @@ def amend(
             cameras=zones,
         )
         _announce("amend", before, name)
-        return await client.act(f"{subjects.DEPLOYMENT}.amend", request, DeploymentReply)
+        return await client.act(f"{subjects.DEPLOYMENT}.amend", asked, DeploymentReply)
 
-    _print_done(_run(work, officer))
+    _print_done(act(officer, work))
 
 
 @app.command()
@@ -271,7 +263,7 @@ def _transition(verb: Verb, name: str, reason: str, officer: str, reference: str
         if verb == "arm" and before.obstacles:
             _print_obstacles(name, before.obstacles)
             raise typer.Exit(1)
-        request = _request(
+        asked = request(
             TransitionRequest,
             verb=verb,
             deployment=name,
@@ -280,39 +272,14 @@ def _transition(verb: Verb, name: str, reason: str, officer: str, reference: str
             reference=reference,
         )
         _announce(verb, before.record, name)
-        return await client.act(f"{subjects.DEPLOYMENT}.transition", request, DeploymentReply)
+        return await client.act(f"{subjects.DEPLOYMENT}.transition", asked, DeploymentReply)
 
-    _print_done(_run(work, officer))
+    _print_done(act(officer, work))
 
 
 async def _look(client: Client, name: str) -> DeploymentReply:
-    request = _request(DeploymentRequest, deployment=name)
-    return await client.ask(f"{subjects.DEPLOYMENT}.show", request, DeploymentReply)
-
-
-def _run(work: Callable[[Client], Coroutine[Any, Any, T]], officer: str = "") -> T:
-    """What `work` comes to on the bus, by that officer; a refusal is shown on one line a reason, and exits 1."""
-
-    async def connected() -> T:
-        async with open_client(officer or None) as client:
-            return await work(client)
-
-    try:
-        return until_done(connected())
-    except AskError as error:
-        for number, reason in enumerate(error.detail.split("; ")):
-            err.print(f"[red]{'refused:' if number == 0 else '        '}[/] {escape(reason)}", soft_wrap=True)
-        raise typer.Exit(1) from None
-
-
-def _request(kind: type[M], **fields: object) -> M:
-    """The request of those fields. Raises `UserError` where one will not do."""
-    try:
-        return kind.model_validate(fields)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise UserError(f"the {where} will not do", str(problem["msg"]).lower()) from None
+    asked = request(DeploymentRequest, deployment=name)
+    return await client.ask(f"{subjects.DEPLOYMENT}.show", asked, DeploymentReply)
 
 
 def _announce(verb: str, before: DeploymentRecord | None, name: str) -> None:

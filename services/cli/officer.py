@@ -92,6 +92,8 @@ def keys(
     Example: `watchline keys --key /etc/watchline/govern.key`
     """
     path, signer = key or load(GovernSettings).key, Signer.generate(GOVERN)
+    if not path.parent.is_dir():
+        raise UserError(f"there is no folder {path.parent}", "make it, or choose another with --key")
     signer.save(path)
     err.print(f"the private key is {path}; tell every program the public one:", soft_wrap=True, highlight=False)
     typer.echo(f"WATCHLINE_TRUST_PUBLIC_KEY={signer.public}")

@@ -83,13 +83,13 @@ async def _show_alerts(bus: Bus, since: float) -> None:
 
 
 async def _show_deployments(warrants: Warrants) -> None:
-    known = _by_deployment(warrants.all().values())
+    known = _described(warrants.all().values())
     while True:
         await warrants.changed()
-        now = _by_deployment(warrants.all().values())
-        for name, warrant in now.items():
-            if known.get(name) != warrant:
-                console.err.print(described(warrant), soft_wrap=True)
+        now = _described(warrants.all().values())
+        for name, line in now.items():
+            if known.get(name) != line:
+                console.err.print(line, soft_wrap=True)
         known = now
 
 
@@ -118,8 +118,9 @@ def _running(warrants: Warrants) -> list[Warrant]:
     return sorted(going, key=lambda warrant: warrant.deployment)
 
 
-def _by_deployment(warrants: Iterable[Warrant]) -> dict[str, Warrant]:
-    return {warrant.deployment: warrant for warrant in warrants}
+def _described(warrants: Iterable[Warrant]) -> dict[str, str]:
+    """What is said of each deployment: a warrant that is written anew and says the same is no news."""
+    return {warrant.deployment: described(warrant) for warrant in warrants}
 
 
 def described(warrant: Warrant) -> str:

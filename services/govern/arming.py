@@ -178,6 +178,8 @@ def _ages(situation: Situation) -> Iterator[str]:
     for watch_list in situation.lists.values():
         if watch_list.state == "ready":
             yield from _age(situation, watch_list)
+            if not watch_list.references:
+                yield f"watch list {watch_list.id} is empty: put those who are sought on it first"
 
 
 def _age(situation: Situation, watch_list: WatchListRecord) -> Iterator[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from libs.calibration import CalibrationError
-from libs.errors import ConflictError, PermanentError
+from libs.errors import OBSTACLES_APART, ConflictError, PermanentError
 from libs.officers import ForbiddenError, Officer, Role, Signed
 from proto.governance import Deed, DeploymentRecord, DeploymentState, Details
 from proto.requests import AmendRequest, TransitionRequest, Verb
@@ -86,7 +86,7 @@ def _ids_of(office: Office, officer: Officer | None) -> set[str]:
 def nothing_may_stand_against(verb: str, found: tuple[str, ...]) -> None:
     """Does nothing where no obstacle was found. Raises `ConflictError` with all of them."""
     if found:
-        raise ConflictError(f"cannot {verb}: {'; '.join(found)}")
+        raise ConflictError(f"cannot {verb}: {OBSTACLES_APART.join(found)}")
 
 
 # -- what each verb changes

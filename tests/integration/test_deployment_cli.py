@@ -34,7 +34,7 @@ async def site(bus, crew, log, monkeypatch):
         monkeypatch.setenv(name, value)
     now = time.time()
     example = changed("watch_list_record", created_at=now - 60, built_at=now - 30)
-    form = example.form.model_copy(update={"expires_at": now + 86_400})
+    form = example.form.model_copy(update={"expires_at": now + 86_400, "profile": "evaluation"})
     await Records(bus, subjects.WATCHLISTS, WatchListRecord).put("wanted", example.model_copy(update={"form": form}))
     camera = CameraRecord(camera="gate-1", location="gate.mp4")
     await Records(bus, subjects.CAMERAS, CameraRecord).put("gate-1", camera)
@@ -134,7 +134,7 @@ async def test_what_is_wrong_before_anything_is_asked_is_exit_code_two(watchline
     wrong = [
         (("draft", "nothing.toml", "--as", "a-jones"), "nothing.toml cannot be read"),
         (("draft", draft_file), "nobody is named who acts"),
-        (("draft", draft_file, "--as", "z-nobody"), "z-nobody.key cannot be read"),
+        (("draft", draft_file, "--as", "z-nobody"), "z-nobody has no key here"),
         (("judicial", "station-north", "maybe", "J-1", "--as", "b-smith"), "write granted or refused"),
     ]
     for arguments, words in wrong:

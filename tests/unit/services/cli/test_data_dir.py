@@ -70,11 +70,20 @@ def test_an_evaluation_never_runs_on_the_data_of_a_platform_nor_the_other_way_ro
             pass  # the refusal has changed nothing, and the folder is free again
 
 
-def test_a_second_stack_is_told_who_has_the_folder(tmp_path):
+@pytest.mark.parametrize(
+    ("purpose", "remedy"),
+    [("platform", "choose another data_dir in watchline.toml"), ("evaluation", "choose another --data-dir")],
+)
+def test_a_folder_that_will_not_do_is_told_with_the_remedy_of_the_command(tmp_path, purpose, remedy):
     with (
-        occupied(tmp_path, "platform"),
-        pytest.raises(UserError, match=rf"in use by process {os.getpid()}: choose another --data-dir"),
-        occupied(tmp_path, "platform"),
+        occupied(tmp_path, purpose),
+        pytest.raises(UserError, match=rf"in use by process {os.getpid()}: {remedy}, or stop it"),
+        occupied(tmp_path, purpose),
+    ):
+        pass
+    with (
+        pytest.raises(UserError, match=rf"cannot hold the data \(.*\): {remedy}"),
+        occupied(tmp_path / "lock", purpose),
     ):
         pass
 
@@ -90,7 +99,7 @@ def test_a_file_for_a_folder_is_refused(tmp_path):
     (tmp_path / "data").write_text("")
     for path in (tmp_path / "data", tmp_path / "data" / "deeper"):
         with pytest.raises(UserError, match="cannot hold the data"):
-            check_data_dir(path)
+            check_data_dir(path, "evaluation")
 
 
 def test_a_log_that_has_grown_long_is_put_aside_and_one_of_them_is_kept(tmp_path):

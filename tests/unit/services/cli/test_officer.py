@@ -99,3 +99,9 @@ def test_the_keys_of_govern_are_a_private_file_and_a_line_for_all_programs(run, 
     with pytest.raises(UserError, match="exists already"):
         run("keys")
     run("keys", "--key", str(tmp_path / "other.key"))
+
+
+def test_the_keys_of_govern_never_go_into_a_folder_that_is_not_there(run, tmp_path):
+    with pytest.raises(UserError, match=r"there is no folder .*elsewhere: make it"):
+        run("keys", "--key", str(tmp_path / "elsewhere" / "govern.key"))
+    assert not (tmp_path / "elsewhere").exists()

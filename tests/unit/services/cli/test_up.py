@@ -3,7 +3,7 @@
 import time
 
 from proto.governance import Warrant
-from services.cli.up import described
+from services.cli.up import _described, described
 
 
 def warrant(**changes):
@@ -36,3 +36,9 @@ def test_an_ended_one_is_told_without_times():
 
 def test_an_evaluation_is_stamped():
     assert plain(described(warrant(stamp="EVALUATION"))).strip().startswith("EVALUATION")
+
+
+def test_a_warrant_that_is_written_anew_and_says_the_same_is_no_news():
+    ended = warrant(state="ended", record_version=7)
+    assert _described([ended]) == _described([warrant(state="ended", record_version=8)])
+    assert _described([ended]) != _described([warrant()])

@@ -342,3 +342,8 @@ async def test_an_obstacle_shows_no_password_of_a_camera(work):
     for name in work.cameras.known:
         work.cameras.known[name] = work.cameras.known[name].model_copy(update={"location": "rtsp://u:secret@c"})
     assert "secret" not in " ".join(found(work))
+
+
+async def test_a_list_with_nobody_on_it(work):
+    work.set_list("wanted", subjects=0, references=0)
+    assert only(work) == "watch list wanted is empty: put those who are sought on it first"

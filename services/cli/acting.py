@@ -1,0 +1,83 @@
+"""What the commands of officers have in common: who acts, the work on the bus, its requests, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel, ValidationError
+from rich.markup import escape
+
+from libs.errors import OBSTACLES_APART, UserError
+from libs.wording import fault
+from services.cli.client import Client, must_be_somebody, open_client
+from services.cli.console import err
+from services.cli.signals import until_done
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+ARGUMENTS = {
+    "deployment": "the name of the deployment",
+    "watch_list": "the name of the list",
+    "subject": "the number of the subject",
+    "camera": "the name of the camera",
+    "alert": "the id of the alert",
+}
+"""What commands call the values of requests that are arguments; the others are options."""
+
+AsOption = Annotated[
+    str, typer.Option("--as", metavar="OFFICER", envvar="WATCHLINE_OFFICER", help="Who acts: signed with that key.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why, in words. It goes into the audit: write no names.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for other software.")]
+
+
+def look(work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+    """What `work` comes to on the bus, which changes nothing. Raises as `open_client` and `work`."""
+    return _on_the_bus(work, None)
+
+
+def act(officer: str, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+    """What `work` comes to on the bus, by that officer.
+
+    Raises:
+        UserError: nobody is named who acts, or has no key here; nothing was done or announced.
+        AskError: it was refused; `print_refusal` shows why.
+    """
+    must_be_somebody(officer)
+    return _on_the_bus(work, officer)
+
+
+def request(kind: type[M], **fields: object) -> M:
+    """The request of those fields.
+
+    Raises:
+        UserError: one will not do; it is named as the command calls it.
+    """
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        written = {name: ARGUMENTS.get(name, f"--{name.replace('_', '-')}") for name in kind.model_fields}
+        where, said = fault(error, written)
+        raise UserError(f"{where} will not do" if where else "that will not do", said) from None
+
+
+def print_json(value: object) -> None:
+    """Prints JSON for other software: no colours, and no line broken."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def print_refusal(detail: str) -> None:
+    """Prints why something was refused; where several obstacles were found, a line each."""
+    for number, reason in enumerate(detail.split(OBSTACLES_APART)):
+        err.print(f"[red]{'refused:' if number == 0 else '        '}[/] {escape(reason)}", soft_wrap=True)
+
+
+def _on_the_bus(work: Callable[[Client], Coroutine[Any, Any, T]], officer: str | None) -> T:
+    async def connected() -> T:
+        async with open_client(officer) as client:
+            return await work(client)
+
+    return until_done(connected())
