@@ -57,6 +57,7 @@ async def running_match(nats_server, log):
         asyncio.TaskGroup() as tasks,
         match(Host("match", bus, log, ServiceSettings(), tasks)),
     ):
+        await bus.client.flush()  # the server knows now that it answers
         yield
 
 

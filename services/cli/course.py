@@ -28,7 +28,7 @@ from proto.requests import (
     TransitionRequest,
     Verb,
 )
-from services.cli.client import Client
+from services.cli.client import DESTROY_S, Client
 from services.cli.patience import INSIST_S, insist
 
 R = TypeVar("R")
@@ -75,7 +75,7 @@ class Course:
         record = await self._list()
         if record is not None and record.state != "destroyed":
             ask = DestroyListRequest(watch_list=self.name, reason=REASON)
-            await self._clients("list_manager").act(f"{subjects.WATCHLIST}.destroy", ask, ListReply)
+            await self._clients("list_manager").act(f"{subjects.WATCHLIST}.destroy", ask, ListReply, DESTROY_S)
 
     async def _list(self) -> WatchListRecord | None:
         ask = ListRequest(of=self.name)

@@ -20,9 +20,10 @@ from proto import subjects
 from proto.requests import DuplicatesReply, DuplicatesRequest, ListReply, ListRequest
 from services.cli.client import Client
 from services.cli.console import err, out
-from services.cli.importing import ImageFile, ImportResult, Refusal, abort_import, folder_images, import_images
-from services.cli.list_tables import duplicates_table, import_lines, record_lines, refusals_table
+from services.cli.importing import ImportResult, abort_import, import_images
+from services.cli.list_tables import duplicates_table, import_lines, number, record_lines, refusals_table
 from services.cli.manifest import NEEDED, BadRow, Manifest, entry_form, read_manifest
+from services.cli.reference_images import ImageFile, Refusal, folder_images
 
 DUPLICATES_TIMEOUT_S = 120.0
 """How long the search of a list against itself and all others may take; 100,000 references take 15 s."""
@@ -121,9 +122,7 @@ async def _possible_duplicates(client: Client, options: ImportOptions) -> Duplic
     """Who may be on the list twice; `None` where that could not be found out, which is said and spoils nothing."""
     request = DuplicatesRequest(watch_list=options.watch_list, threshold=options.duplicates_from)
     try:
-        return await client.ask(
-            f"{subjects.WATCHLIST}.duplicates", request, DuplicatesReply, timeout_s=DUPLICATES_TIMEOUT_S
-        )
+        return await client.act(f"{subjects.WATCHLIST}.duplicates", request, DuplicatesReply, DUPLICATES_TIMEOUT_S)
     except (PermanentError, TransientError) as error:
         err.print(f"[yellow]possible duplicates were not searched for:[/] {escape(error.reason)}", soft_wrap=True)
         return None
@@ -190,7 +189,7 @@ def _write_refusals(path: Path | None, refused: Sequence[Refusal], bad: Sequence
             writer.writerow((row.line, row.subject, row.image, row.reason, row.remedy, "", "", ""))
         for one in refused:
             measured = [f"{value:.4g}" if value is not None else "" for value in (one.measured, one.required)]
-            writer.writerow(("", one.subject, one.image, one.reason, one.remedy, one.component, *measured))
+            writer.writerow((one.line or "", one.subject, one.given, one.reason, one.remedy, one.component, *measured))
 
 
 def _tell(
@@ -210,7 +209,7 @@ def _tell(
     if pairs is not None and pairs.pairs:
         out.print(duplicates_table(pairs.pairs[:SHOWN]))
         out.print(
-            f"{len(pairs.pairs)} pairs may be one person: compare them and decide; "
+            f"{number(len(pairs.pairs), 'pair', 'pairs')} may be one person: compare and decide; "
             f"`watchline watchlist duplicates {escape(options.watch_list)}` shows them all",
             highlight=False,
             soft_wrap=True,
@@ -226,7 +225,7 @@ def as_json(
         "enrolled": result.enrolled,
         "already": result.already,
         "refused": [
-            {"subject": r.subject, "image": str(r.image), "reason": r.reason, "remedy": r.remedy}
+            {"line": r.line or None, "subject": r.subject, "image": r.given, "reason": r.reason, "remedy": r.remedy}
             for r in result.refused
         ],
         "bad_rows": [{"line": row.line, "reason": row.reason, "remedy": row.remedy} for row in bad],

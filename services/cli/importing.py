@@ -7,20 +7,22 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-
-from pydantic import ValidationError
 
 from libs.bus import AskError
 from libs.errors import PermanentError, UserError
-from libs.images import IMAGE_SUFFIXES
 from proto import subjects
 from proto.codec import DecodeError
-from proto.governance import EntryForm, EntryRecord, WatchListRecord
+from proto.governance import EntryRecord, WatchListRecord
 from proto.messages import EnrolReply
-from proto.requests import EnrolEntryRequest, EntriesReply, EntriesRequest, ImportRequest, ListReply
+from proto.requests import (
+    EntriesReply,
+    EntriesRequest,
+    ImportRequest,
+    ListReply,
+)
 from services.cli.client import Client
 from services.cli.patience import heed_cancellation, insist
+from services.cli.reference_images import ImageFile, Refusal, UnusableFileError, enrol_request, refusal_of, refused
 
 ENROL_TIMEOUT_S = 30.0
 """How long one image may take; it takes about 30 ms."""
@@ -29,43 +31,10 @@ STEP_TIMEOUT_S = 300.0
 SUBJECTS_AT_ONCE = 32
 """Subjects whose images are under way at a time, so that they share messages and ways to the disk. Those of one go one
 after the other."""
-MAX_REFERENCE_BYTES = 7 * 1024 * 1024
-"""A little under the largest message the bus of the single machine carries (8 MB)."""
 PAGE = 2000
 """Entries asked for at a time."""
 WRONG_ASKS = frozenset({"403", "404", "409"})
 """Codes of refusals that the next image would meet too: nobody may, there is no list, its import is over."""
-FILE_TOO_LARGE = "save it smaller: a few hundred pixels of face are plenty"
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """A reference image, whose it is, and the particulars of the entry."""
-
-    subject: str
-    path: Path
-    entry: EntryForm
-    reference: str = ""
-    """Its name within the entry; that of the file without one."""
-
-    @property
-    def name(self) -> str:
-        """The reference that the image becomes."""
-        return self.reference or self.path.name
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A reference image that was not enrolled, why, and what can be done about it."""
-
-    subject: str
-    image: Path
-    reason: str
-    remedy: str = ""
-    component: str = ""
-    """What was measured, for example `inter_eye_distance_px`."""
-    measured: float | None = None
-    required: float | None = None
 
 
 @dataclass
@@ -137,22 +106,6 @@ def manifest_sha256(images: Sequence[ImageFile]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def folder_images(folder: Path, entry: EntryForm) -> list[ImageFile]:
-    """The images of a folder, all with the particulars `entry`: one image, or one folder of images, a subject.
-
-    Raises:
-        UserError: there is no such folder, or no image in it.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder", "give a folder with one image, or one folder of images, a subject")
-    images = [ImageFile(path.stem, path, entry) for path in sorted(folder.iterdir()) if _is_image(path)]
-    for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-        images += [ImageFile(inner.name, path, entry) for path in sorted(inner.iterdir()) if _is_image(path)]
-    if not images:
-        raise UserError(f"{folder} holds no image", f"put images into it ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    return images
-
-
 async def entries_of(client: Client, watch_list: str) -> list[EntryRecord]:
     """Every entry of a list, in order of subject. Raises as `Client.ask`."""
     entries: list[EntryRecord] = []
@@ -214,11 +167,11 @@ class _Import:
         except AskError as error:
             if error.code in WRONG_ASKS:
                 raise
-            self.result.refused.append(Refusal(image.subject, image.path, error.detail))
-        except _UnusableFileError as error:
-            self.result.refused.append(Refusal(image.subject, image.path, error.reason, error.remedy))
+            self.result.refused.append(refused(image, error.detail))
+        except UnusableFileError as error:
+            self.result.refused.append(refused(image, error.reason, error.remedy))
         except (PermanentError, DecodeError) as error:
-            self.result.refused.append(Refusal(image.subject, image.path, str(error)))
+            self.result.refused.append(refused(image, str(error)))
         else:
             self._count(image, reply)
 
@@ -235,50 +188,6 @@ class _Import:
                 self.result.notes[reply.reason] = self.result.notes.get(reply.reason, 0) + 1
         else:
             self.result.refused.append(refusal_of(image, reply))
-
-
-def refusal_of(image: ImageFile, reply: EnrolReply) -> Refusal:
-    """The refusal that a reply stands for."""
-    return Refusal(
-        image.subject, image.path, reply.reason, reply.remedy, reply.component, reply.measured, reply.required
-    )
-
-
-class _UnusableFileError(PermanentError):
-    def __init__(self, reason: str, remedy: str) -> None:
-        super().__init__(reason)
-        self.remedy = remedy
-
-
-def enrol_request(watch_list: str, image: ImageFile, import_id: str = "") -> EnrolEntryRequest:
-    """The request to enrol an image file.
-
-    Raises:
-        PermanentError: it cannot be read, is too large, or its name is.
-    """
-    try:
-        data = image.path.read_bytes()
-    except OSError as error:
-        raise _UnusableFileError(f"the file cannot be read ({error.strerror})", "check its path and rights") from None
-    if len(data) > MAX_REFERENCE_BYTES:
-        most = MAX_REFERENCE_BYTES // 2**20
-        raise _UnusableFileError(f"the file has {len(data) / 2**20:.1f} MiB, at most {most} are taken", FILE_TOO_LARGE)
-    try:
-        return EnrolEntryRequest(
-            watch_list=watch_list,
-            subject=image.subject,
-            reference=image.name,
-            image=data,
-            entry=image.entry,
-            import_id=import_id,
-        )
-    except ValidationError:
-        reason = "the subject id or the name of the file will not do: at most 128 letters, no control characters"
-        raise _UnusableFileError(reason, "give it a shorter one") from None
-
-
-def _is_image(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

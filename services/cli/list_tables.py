@@ -10,12 +10,18 @@ from rich.table import Table
 from proto.governance import EntryRecord, WatchListRecord
 from proto.messages import EnrolReply
 from proto.requests import PossibleDuplicate
-from services.cli.importing import ImportResult, Refusal
+from services.cli.importing import ImportResult
 from services.cli.manifest import BadRow
+from services.cli.reference_images import Refusal
 from services.cli.times import moment, span
 
 STYLES = {"red": "red", "amber": "yellow", "green": "green"}
 DEEDS_SHOWN = 10
+
+
+def number(count: int, one: str, many: str) -> str:
+    """A count with its noun: 1 person, 2 people."""
+    return f"{count} {one if count == 1 else many}"
 
 
 def lists_table(records: Sequence[WatchListRecord], now: float) -> Table:
@@ -49,10 +55,11 @@ def record_lines(record: WatchListRecord, now: float, brief: bool = False) -> It
     form = record.form
     yield (
         f"[bold]{escape(record.id)}[/] version {record.record_version}: {state(record, now)}, "
-        f"{record.subjects} people, {record.references} references"
+        f"{number(record.subjects, 'person', 'people')}, {number(record.references, 'reference', 'references')}"
     )
     if record.owed:
-        yield f"[yellow]{len(record.owed)} acts are not in the audit yet: govern is away; they will be[/]"
+        owed = number(len(record.owed), "act is", "acts are")
+        yield f"[yellow]{owed} not in the audit yet: govern is away; it will hear of them[/]"
     if brief:
         return
     yield f"purpose:      {escape(form.purpose)}"
@@ -110,17 +117,19 @@ def enrolled_line(reply: EnrolReply) -> str:
 def import_lines(result: ImportResult, bad_rows: int, seconds: float) -> Iterable[str]:
     """What an import came to, line by line."""
     per_s = result.done / seconds if seconds > 0 else 0.0
-    yield f"{result.enrolled} images enrolled in {span(seconds)} ({per_s:.1f} images/s)"
+    yield f"{number(result.enrolled, 'image', 'images')} enrolled in {span(seconds)} ({per_s:.1f} images/s)"
     if result.already:
-        yield f"{result.already} were on the list already"
+        yield f"{number(result.already, 'was', 'were')} on the list already"
     if result.refused or bad_rows:
-        rows = f", and {bad_rows} rows of the manifest" if bad_rows else ""
-        yield f"[yellow]{len(result.refused)} images were refused{rows}[/]"
+        rows = f", and {number(bad_rows, 'row', 'rows')} of the manifest" if bad_rows else ""
+        yield f"[yellow]{number(len(result.refused), 'image was', 'images were')} refused{rows}[/]"
     for note, images in result.notes.items():
-        yield f"{escape(note)} ({images} images): to renew an entry, remove it and import it again"
+        yield f"{escape(note)} ({number(images, 'image', 'images')}): to renew an entry, remove it and import it again"
     if result.record is not None:
         record = result.record
-        yield f"[bold]{escape(record.id)}[/] has {record.subjects} people with {record.references} references now"
+        people = number(record.subjects, "person", "people")
+        references = number(record.references, "reference", "references")
+        yield f"[bold]{escape(record.id)}[/] has {people} with {references} now"
         if record.owed:
             yield "[yellow]the audit does not hold this yet: govern is away; it will[/]"
 
@@ -131,7 +140,10 @@ def refusals_table(refused: Sequence[Refusal], bad: Sequence[BadRow], most: int 
     for column in ("image", "subject", "reason", "what to do"):
         table.add_column(column, overflow="fold")
     rows = [(f"line {row.line}", row.subject, row.reason, row.remedy) for row in bad]
-    rows += [(one.image.name, one.subject, one.reason, one.remedy) for one in refused]
+    rows += [
+        (f"line {one.line}: {one.given}" if one.line else one.image.name, one.subject, one.reason, one.remedy)
+        for one in refused
+    ]
     for row in rows[:most]:
         table.add_row(*(escape(cell) for cell in row))
     if most is not None and len(rows) > most:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from libs.errors import UserError
 from proto.governance import EntryForm
 from services.cli.deadline import parse_deadline
-from services.cli.importing import ImageFile
+from services.cli.reference_images import ImageFile
 
 NEEDED = ("subject", "image", "reason", "requester", "source", "lawful_basis", "expires")
 OPTIONAL = ("reference", "image_date", "under_18", "under_18_rationale", "name")
@@ -63,7 +63,7 @@ def read_manifest(path: Path, folder: Path, defaults: Mapping[str, str], now: fl
     manifest, seen = Manifest(), set[tuple[str, str]]()
     for line, row in _rows(path, defaults):
         try:
-            manifest.images.append(_image(row, folder, now, seen))
+            manifest.images.append(_image(line, row, folder, now, seen))
         except _BadRowError as error:
             shown = str(row.get("subject") or ""), str(row.get("image") or "")
             manifest.bad.append(BadRow(line, *shown, error.reason, error.remedy))
@@ -146,7 +146,7 @@ def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _image(row: Mapping[str, Any], folder: Path, now: float, seen: set[tuple[str, str]]) -> ImageFile:
+def _image(line: int, row: Mapping[str, Any], folder: Path, now: float, seen: set[tuple[str, str]]) -> ImageFile:
     if None in row:
         raise _BadRowError("the row has more values than there are columns", "quote values with commas in them")
     for name, value in row.items():
@@ -159,7 +159,8 @@ def _image(row: Mapping[str, Any], folder: Path, now: float, seen: set[tuple[str
     path = (folder / texts["image"]).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise _BadRowError("the image lies outside of the folder of images", "name it relative to --images")
-    image = ImageFile(texts["subject"], path, _entry(texts, now), texts.get("reference", ""))
+    entry = _entry(texts, now)
+    image = ImageFile(texts["subject"], path, entry, texts.get("reference", ""), line, given=texts["image"])
     if (image.subject, image.name) in seen:
         raise _BadRowError("the image comes twice for the subject", "remove one of the two rows")
     seen.add((image.subject, image.name))

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from proto.messages import Alert, DeadLetter
-from services.cli.importing import ImportResult, Refusal
+from services.cli.importing import ImportResult
+from services.cli.reference_images import Refusal
 
 CUT_SHORT = "its deployment ended before its source did: see govern.log"
 """For example because `govern` died: an evaluation ends when it starts again."""

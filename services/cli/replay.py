@@ -25,9 +25,10 @@ from proto.records import CameraRecord, CameraStatus, TrackState
 from services.cli.cameras import register, unregister
 from services.cli.course import TO_ARMED, TO_ENDED, TO_PURGED
 from services.cli.evaluation import LONGEST_S, STAMP, Evaluation, draft, list_form
-from services.cli.importing import ImportResult, Refusal, folder_images, import_images
+from services.cli.importing import ImportResult, import_images
 from services.cli.outcome import CameraCount, Outcome, Progress
 from services.cli.patience import INSIST_S, Stop, insist, within
+from services.cli.reference_images import Refusal, folder_images
 from services.cli.tally import OVER, Tally
 
 __all__ = ["CameraCount", "Outcome", "Progress", "Refusal", "Replay", "ReplayOptions"]

@@ -36,7 +36,8 @@ from proto.requests import (
 from proto.sealed import Sealed
 from services.cli.cameras import register
 from services.cli.client import Client
-from services.cli.importing import folder_images, import_images
+from services.cli.importing import import_images
+from services.cli.reference_images import folder_images
 from services.cli.stack import Stack, StackOptions, open_stack
 from tests.crew import Crew
 from tests.nats_server import NatsServer

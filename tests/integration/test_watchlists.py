@@ -23,8 +23,9 @@ from proto.requests import (
 )
 from services.cli import importing
 from services.cli.client import Client
-from services.cli.importing import ImageFile, abort_import, entries_of, import_images
-from tests.match_desk import VERSION, entry_form, list_form, picture, png
+from services.cli.importing import abort_import, entries_of, import_images
+from services.cli.reference_images import ImageFile, single_request
+from tests.match_desk import VERSION, entry_form, list_form, picture, png, with_notice
 from tests.match_world import answering_peers, running_match
 
 NAME = "Jane Mary Unusual-Doe"
@@ -188,7 +189,7 @@ async def test_of_a_destroyed_list_nothing_biometric_and_no_name_is_on_the_disk(
     async with running_match(nats_server, log):
         await create(client)
         for image in images[:4]:  # one at a time, so that each portrait that is replaced was there
-            request = importing.enrol_request("wanted", image)
+            request = single_request(client, "wanted", image)
             await client.act(f"{subjects.WATCHLIST}.enrol", request, EnrolReply)
             for subject, jpeg in (await portraits_of(bus, {"S-0", "S-1"})).items():
                 portraits[f"{subject} {hash(jpeg)}"] = jpeg
@@ -229,7 +230,7 @@ async def test_of_a_person_who_is_taken_off_nothing_biometric_is_on_the_disk(
 
 async def test_a_list_that_expires_is_destroyed_by_match_itself(world, peers, client, bus, nats_server, log):
     async with running_match(nats_server, log):
-        await create(client, expires_at=time.time() + 0.6)
+        await create(client, expires_at=time.time() + 2)
         await import_images(client, "wanted", photos(world / "photos", 0), nothing)
         async with asyncio.timeout(10):
             while (await shown(client)).state != "destroyed":
@@ -246,14 +247,18 @@ async def test_one_person_under_two_numbers_and_on_two_lists_is_shown(world, pee
             request = EnrolEntryRequest(
                 watch_list=name, subject=subject, reference="a.png", image=same, entry=entry_form(time.time)
             )
-            assert (await client.act(f"{subjects.WATCHLIST}.enrol", request, EnrolReply)).enrolled
+            signed = with_notice(client.signer, request, time.time)
+            assert (await client.act(f"{subjects.WATCHLIST}.enrol", signed, EnrolReply)).enrolled
         ask = DuplicatesRequest(watch_list="wanted", threshold=0.9)
-        pairs = (await client.ask(f"{subjects.WATCHLIST}.duplicates", ask, DuplicatesReply)).pairs
+        pairs = (await client.act(f"{subjects.WATCHLIST}.duplicates", ask, DuplicatesReply)).pairs
+        with pytest.raises(AskError):  # an ask that nobody signed
+            await client.ask(f"{subjects.WATCHLIST}.duplicates", ask, DuplicatesReply)
         assert {(pair.subject, pair.other_list, pair.other_subject) for pair in pairs} == {
             ("S-1", "wanted", "S-2"),
             ("S-1", "missing", "M-1"),
             ("S-2", "missing", "M-1"),
         }
+    assert peers.audit[-1].event == "watchlist.duplicates_sought"
 
 
 async def test_a_match_that_is_away_stops_an_import_that_can_go_on(world, peers, client, nats_server, log, monkeypatch):

@@ -13,7 +13,8 @@ from proto.requests import EnrolEntryRequest, ImportRequest, ListReply
 from proto.sealed import Act
 from services.cli import importing
 from services.cli.client import Client
-from services.cli.importing import SUBJECTS_AT_ONCE, ImageFile, folder_images, import_images, manifest_sha256
+from services.cli.importing import SUBJECTS_AT_ONCE, import_images, manifest_sha256
+from services.cli.reference_images import ImageFile, folder_images
 from tests.governance_examples import ENTRY_FORM, WATCH_LIST
 
 
