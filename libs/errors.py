@@ -11,12 +11,16 @@ OBSTACLES_APART = " | "
 
 
 class TransientError(Exception):
-    """The message may succeed later; it is handed back and delivered again after `delay_s` seconds."""
+    """The message may succeed later; it is handed back and delivered again after `delay_s` seconds.
 
-    def __init__(self, reason: str, delay_s: float = 1.0) -> None:
+    `subject` is what was asked on, where the reason is an ask that was not answered.
+    """
+
+    def __init__(self, reason: str, delay_s: float = 1.0, subject: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.delay_s = delay_s
+        self.subject = subject
 
 
 class PermanentError(Exception):

@@ -20,6 +20,8 @@ CASES = f"{ROOT}.cases"
 """Asks of `govern` about deployments, and about alerts in the hands of people."""
 AUDIT_ASKS = f"{ROOT}.auditing"
 """Asks of `govern` to append to the audit."""
+PROGRAMS = {WATCHLIST: "match", DEPLOYMENT: "govern", CASES: "govern", AUDIT_ASKS: "govern"}
+"""Who answers asks, where the subject has not the name of the program."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,12 @@ ALERT_PORTRAITS = Store("alert-portraits", ttl_s=ALERTS.max_age_s)
 """Of people who may be on no list: they go with their alerts, erased by `govern`; the age is a net under that."""
 REFERENCE_PORTRAITS = Store("reference-portraits")
 PORTRAIT_STORES = (ALERT_PORTRAITS, REFERENCE_PORTRAITS)
+
+
+def program(subject: str) -> str:
+    """The name of the program that answers asks on a subject."""
+    prefix = ".".join(subject.split(".")[:3])
+    return PROGRAMS.get(prefix, prefix.rpartition(".")[2])
 
 
 def address(message: Message) -> tuple[str, str]:

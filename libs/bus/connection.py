@@ -29,6 +29,7 @@ from libs.settings import NatsSettings
 from libs.waiting import end, unless
 from proto import codec, subjects
 from proto.messages import DeadLetter, Message
+from proto.sealed import Sealed
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R", bound=Message)
@@ -281,13 +282,15 @@ class Bus:
             PermanentError: the ask is larger than the server takes.
             DecodeError: what came back is no such answer.
         """
-        with as_transient(f"nobody answered {subject}"):
-            reply = await self._nc.request(
-                subject,
-                codec.encode(message),
-                timeout=timeout_s or self.settings.ask_timeout_s,
-                headers=codec.headers(message, ""),
-            )
+        body, headers = codec.encode(message), codec.headers(message, "")
+        timeout_s = timeout_s or self.settings.ask_timeout_s
+        with as_transient("nobody answered"):
+            try:
+                reply = await self._nc.request(subject, body, timeout=timeout_s, headers=headers)
+            except nats.errors.NoRespondersError:
+                raise TransientError(f"{subjects.program(subject)} does not run", RETRY_S, subject) from None
+            except TimeoutError:
+                raise TransientError(_late(subject, message, timeout_s), RETRY_S, subject) from None
         raise_refusal(subject, reply)
         return codec.decode(expected, reply.data, reply.headers)
 
@@ -363,6 +366,12 @@ class Bus:
 def without_secrets(url: str) -> str:
     """The addresses in `url` without the users and passwords that they may hold."""
     return re.sub(r"//[^,]*@", "//", url)
+
+
+def _late(subject: str, message: Message, timeout_s: float) -> str:
+    """What a person is told whose ask was not answered; an act may be done all the same."""
+    late = f"{subjects.program(subject)} has not answered in {timeout_s:g} s"
+    return f"{late}; the act may be done: look first" if isinstance(message, Sealed) else late
 
 
 async def _stop_listening(subscription: Subscription) -> None:

@@ -160,5 +160,5 @@ def raise_refusal(subject: str, reply: Msg) -> None:
         return
     reason = headers.get(ERROR_HEADER, "no reason given")
     if code == "503":
-        raise TransientError(f"{subject}: {reason}", delay_s=RETRY_S)
+        raise TransientError(reason, RETRY_S, subject)
     raise AskError(subject, code, reason)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time
 from pathlib import Path
 
 from libs.errors import UserError
@@ -35,7 +34,7 @@ async def find_case(client: Client, prefix: str) -> Case:
         case for case in known if prefix and case.alert.startswith(prefix)
     ]
     if not found:
-        raise UserError(f"there is no alert whose id begins with {prefix!r}", "see `watchline alerts list`")
+        raise UserError(f"there is no alert whose id begins with {prefix!r}", "see `watchline alerts list`", 1)
     if len(found) > 1:
         ids = ", ".join(case.alert for case in found[:3])
         raise UserError(f"{len(found)} alerts have ids that begin with {prefix!r}", f"give more of one: {ids}")
@@ -62,17 +61,3 @@ async def write_portraits(client: Client, case: Case, folder: Path) -> tuple[lis
         else:
             written.append(write_private(folder / f"{case.alert}-{name}.jpg", jpeg, "the portrait"))
     return written, missing
-
-
-def parse_time(text: str, now: datetime) -> float:
-    """Unix seconds of `text`: ISO 8601, or a time of day of today; where no zone is given, that of this machine.
-
-    Raises:
-        UserError: it is neither.
-    """
-    try:
-        if "T" in text or "-" in text[:8]:
-            return datetime.fromisoformat(text).astimezone().timestamp()
-        return datetime.combine(now.date(), time.fromisoformat(text)).astimezone().timestamp()
-    except (ValueError, OverflowError):
-        raise UserError(f"--at {text} is no time", "write 14:05:30, or 2026-03-14T14:05:30+00:00") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Coroutine
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -27,11 +26,12 @@ from proto.requests import (
     PassageReply,
     PassageRequest,
 )
-from services.cli.alert_desk import cases_of, find_case, parse_time, write_portraits
+from services.cli.alert_desk import cases_of, find_case, write_portraits
 from services.cli.alert_lines import case_lines, case_table, next_step, standing
 from services.cli.alert_tail import ALL, Tail, since_minutes
 from services.cli.client import Client, open_client
 from services.cli.console import err, out
+from services.cli.deadline import parse_past
 from services.cli.signals import until_done
 from services.cli.times import iso
 
@@ -197,14 +197,20 @@ def passage(
     deployment: Annotated[str, typer.Argument(metavar="DEPLOYMENT")],
     camera: Annotated[str, typer.Argument(metavar="CAMERA")],
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="The number of a seed of the deployment.")],
-    at: Annotated[str, typer.Option(metavar="TIME", help="When: 14:05:30 today, or ISO 8601. Now, without it.")] = "",
+    at: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="When: 14:05:30 today, 5min for so long ago, or ISO 8601; UTC without a zone. Now without it.",
+        ),
+    ] = "",
     officer: AsOption = "",
 ) -> None:
     """Notes that a seed has walked through the zone of a camera: what the recognition rate (TPIR) is measured against.
 
     Example: `watchline alerts passage station-north gate-1 blue-7 --at 14:05:30 --as d-green`
     """
-    when = parse_time(at, datetime.now().astimezone()) if at else time.time()
+    when = parse_past(at, time.time(), "--at") if at else time.time()
 
     request = _request(PassageRequest, deployment=deployment, camera=camera, subject=subject, at=when)
 

@@ -11,10 +11,11 @@ import typer
 
 from libs.errors import UserError
 from services.cli import audit_desk
-from services.cli.audit_desk import Wanted, parse_format, parse_head, parse_key, parse_since
+from services.cli.audit_desk import Wanted, parse_format, parse_head, parse_key
 from services.cli.audit_export import readable, written_whole
 from services.cli.audit_lines import entry_line, entry_lines, entry_table, verdict_json, verdict_lines
 from services.cli.console import err, out
+from services.cli.deadline import parse_past
 from services.cli.signals import until_done
 
 app = typer.Typer(
@@ -32,7 +33,8 @@ KeyOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for other software.")]
 SinceOption = Annotated[
-    str, typer.Option(metavar="TIME", help="From then on: 2026-03-14T09:30, or 24h, 7d, 90m for so long ago.")
+    str,
+    typer.Option(metavar="TIME", help="From so long ago on: 30m, 24h, 7d; or ISO 8601, UTC without a zone."),
 ]
 DeploymentOption = Annotated[str, typer.Option(help="Only entries of this deployment.")]
 
@@ -72,7 +74,7 @@ def verify(
 def export(
     form: Annotated[str, typer.Option("--format", help="jsonl, or csv.")] = "jsonl",
     to: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; or else standard output.")
+        Path | None, typer.Option("--out", "--output", "-o", metavar="FILE", help="Where to; or else standard output.")
     ] = None,
     since: SinceOption = "",
     deployment: DeploymentOption = "",
@@ -80,9 +82,9 @@ def export(
 ) -> None:
     """Writes the entries to a file that proves itself: `watchline audit verify --file FILE`, on any machine.
 
-    Examples: `watchline audit export -o audit.jsonl`; `watchline audit export --format csv --since 7d -o week.csv`
+    Examples: `watchline audit export --out audit.jsonl`; `watchline audit export --format csv --since 7d -o week.csv`
     """
-    wanted = Wanted(parse_since(since, time.time()), deployment)
+    wanted = Wanted(_since(since), deployment)
     chosen, key = parse_format(form), parse_key(public_key)
     with written_whole(to) as file:
         count = until_done(audit_desk.export_to(file, chosen, wanted, key))
@@ -102,10 +104,12 @@ def show(
 
     Examples: `watchline audit show --deployment station-north`; `watchline audit show 17`
     """
-    key, wanted = parse_key(public_key), Wanted(parse_since(since, time.time()), deployment)
+    key, wanted = parse_key(public_key), Wanted(_since(since), deployment)
     found = until_done(audit_desk.newest(key, wanted, last, sequence))
     if sequence is not None and not found:
         raise UserError(f"there is no entry {sequence}", "see `watchline audit show`", 1)
+    if deployment and not found:
+        until_done(audit_desk.must_be_known(deployment))
     if as_json:
         said = [readable(entry) if entry else {"sequence": place} for place, entry in found]
         out.print_json(json.dumps(said))
@@ -133,3 +137,7 @@ def tail(
             out.print(entry_line(entry), soft_wrap=True, highlight=False)
 
     until_done(work())
+
+
+def _since(text: str) -> float:
+    return parse_past(text, time.time(), "--since") if text else 0.0

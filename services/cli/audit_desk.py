@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -20,14 +19,14 @@ from libs.errors import UserError
 from libs.seals import PublicKey, SealError
 from libs.settings import TrustSettings, load
 from proto import subjects
-from proto.governance import AuditEntry, AuditHead
+from proto.governance import AuditEntry, AuditHead, DeploymentRecord
+from proto.requests import DeploymentRequest
 from proto.sealed import Sealed
 from services.cli import audit_export
+from services.cli.acting import request
 from services.cli.audit_export import About, Format, Line
 from services.cli.client import open_client
 from services.cli.console import err
-
-UNITS_S = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 @dataclass(frozen=True)
@@ -71,23 +70,6 @@ def parse_format(text: str) -> Format:
     if text in formats:
         return formats[text]
     raise UserError(f"--format {text} is unknown", "choose jsonl or csv")
-
-
-def parse_since(text: str, now: float) -> float:
-    """The moment (Unix seconds) that a person means; 0 where none is named. Without a zone it is in UTC.
-
-    Raises:
-        UserError: it is no moment.
-    """
-    if not text:
-        return 0.0
-    if ago := re.fullmatch(r"(\d{1,6})([mhd])", text):
-        return now - int(ago[1]) * UNITS_S[ago[2]]
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        raise UserError(f"--since {text} is no time", "write 2026-03-14T09:30 (UTC), or 24h, 7d, 90m") from None
 
 
 def verify_file(path: Path, key: PublicKey, heads: list[AuditHead]) -> chain.Verdict:
@@ -159,6 +141,19 @@ async def newest(
             if entry is None or wanted.takes(entry):
                 found.append((stored.sequence, entry))
         return list(found)
+
+
+async def must_be_known(deployment: str) -> None:
+    """Does nothing where there is, or was, a deployment of that name.
+
+    Raises:
+        UserError: there is none.
+        TransientError: the server is away.
+    """
+    async with open_client() as client:
+        ask = request(DeploymentRequest, deployment=deployment)
+        if await Records(client.bus, subjects.DEPLOYMENTS, DeploymentRecord).get(subjects.key(ask.deployment)) is None:
+            raise UserError(f"there is no deployment {deployment}", "see `watchline deployment list`", 1)
 
 
 async def followed(key: PublicKey, wanted: Wanted, last: int) -> AsyncIterator[AuditEntry | None]:

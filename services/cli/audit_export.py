@@ -113,13 +113,13 @@ def written_whole(path: Path | None) -> Iterator[TextIO]:
     try:
         descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror})", "choose another file") from None
+        raise _unwritable(path, error) from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             yield file
         Path(scratch).replace(path)
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror})", "choose another file") from None
+        raise _unwritable(path, error) from None
     finally:
         Path(scratch).unlink(missing_ok=True)
 
@@ -132,15 +132,28 @@ def open_export(path: Path) -> tuple[About, int, Iterator[Line]]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the export {path} cannot be read", str(error)) from None
+    except OSError as error:
+        remedy = "check the path, or make an export with `watchline audit export --out FILE`"
+        raise UserError(f"the export {path} cannot be read ({error.strerror})", remedy) from None
+    except UnicodeDecodeError:
+        raise _no_export(path) from None
     first = text.partition("\n")[0]
     if first.startswith("{") and MARK in first:
         return _about(first, path), text.count("\n") - 1, _json_lines(text.splitlines()[1:])
     if first.startswith("sequence,") and first.rstrip("\r").endswith(f",{SEALED}"):
         lines = list(_csv_lines(text))
         return About(lines[0].place if lines else 1), len(lines), iter(lines)
-    raise UserError(f"{path} is no export of the audit", "make one with `watchline audit export -o FILE`")
+    raise _no_export(path)
+
+
+def _no_export(path: Path) -> UserError:
+    return UserError(f"{path} is no export of the audit", "make one with `watchline audit export --out FILE`")
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path} cannot be written ({error.strerror})", "name a file, in a folder that is there, with --out"
+    )
 
 
 def agrees(line: Line, entry: AuditEntry) -> bool:

@@ -1,40 +1,61 @@
-"""Times in the future as people write them: ISO 8601, or how long from now."""
+"""Times as people write them in options: ISO 8601 (UTC without a zone), or a length of time from now, or until now."""
 
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 
 from libs.errors import UserError
 
-SECONDS = {"min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
-DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(min|h|d|w)")
+SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)")
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
 LATEST = 253_402_300_799.0
 """The end of the year 9999, which is the last that can be shown."""
-HOW = "write a length of time like 30d, 12h or 90min, or a time like 2026-03-14 or 2026-03-14T09:30:00+00:00"
+HOW = (
+    "write a length of time like 30m, 90min, 12h or 30d, or a time like 2026-03-14, 2026-03-14T09:30 (UTC) or "
+    "2026-03-14T09:30:00+01:00"
+)
 
 
 def parse_deadline(text: str, now: float, what: str) -> float:
-    """Unix seconds of `text`; a day without a time is over at its end, and where no zone is given it is this machine's.
+    """Unix seconds of `text`, which is after `now`; a day without a time is over at its end.
 
     Raises:
         UserError: it is no time, or not after `now`.
     """
-    try:
-        at = _parsed(text.strip(), now)
-    except (ValueError, OverflowError):
-        raise UserError(f"{what} {text!r} is no time", HOW) from None
-    if at > LATEST:
-        raise UserError(f"{what} {text!r} is too far away", HOW)
+    at = _moment(text, now, what, 1, time.max)
     if at <= now:
         raise UserError(f"{what} {text!r} is past", "give a later time")
+    return float(round(at)) if DAY.fullmatch(text.strip()) else at
+
+
+def parse_past(text: str, now: float, what: str) -> float:
+    """Unix seconds of `text`: so long before `now`, or that moment; a time of day is of today, a day from its start.
+
+    Raises:
+        UserError: it is no time.
+    """
+    if TIME_OF_DAY.fullmatch(text.strip()):
+        text = f"{datetime.fromtimestamp(now, UTC).date()}T{text.strip().rjust(5, '0')}"
+    return _moment(text, now, what, -1, time.min)
+
+
+def _moment(text: str, now: float, what: str, direction: int, of_day: time) -> float:
+    try:
+        at = _parsed(text.strip(), now, direction, of_day)
+    except (ValueError, OverflowError):
+        raise UserError(f"{what} {text!r} is no time", HOW) from None
+    if not -LATEST < at <= LATEST:
+        raise UserError(f"{what} {text!r} is too far away", HOW)
     return at
 
 
-def _parsed(text: str, now: float) -> float:
+def _parsed(text: str, now: float, direction: int, of_day: time) -> float:
     if duration := DURATION.fullmatch(text):
-        return now + float(duration[1]) * SECONDS[duration[2]]
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-        end = datetime.combine(date.fromisoformat(text), datetime.max.time()).astimezone()
-        return float(round(end.timestamp()))
-    return datetime.fromisoformat(text).astimezone().timestamp()
+        return now + direction * float(duration[1]) * SECONDS[duration[2]]
+    if DAY.fullmatch(text):
+        return datetime.combine(date.fromisoformat(text), of_day, UTC).timestamp()
+    at = datetime.fromisoformat(text)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

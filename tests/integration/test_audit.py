@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from libs import chain
-from libs.bus import connect
+from libs.bus import Records, connect
 from libs.errors import TransientError, UserError
 from libs.seals import Signer
 from libs.settings import NatsSettings
@@ -22,6 +22,7 @@ from proto.requests import AuditRequest
 from services.cli.audit import app
 from services.cli.audit_desk import Wanted, followed
 from services.govern.ledger import Chain
+from tests.examples import changed
 from tests.waiting import eventually, soon
 
 GOVERN = Signer.generate("govern")
@@ -361,6 +362,8 @@ def test_an_export_goes_to_standard_output_and_an_audit_without_entries_is_one_t
         ("export", "--format", "xml"),
         ("export", "--since", "yesterday"),
         ("export", "-o", "/nowhere/audit.jsonl"),
+        ("export", "--out", "/nowhere/audit.jsonl"),
+        ("show", "--deployment", "a b"),
         ("show", "99"),
     ],
 )
@@ -369,6 +372,20 @@ def test_what_a_person_mistypes_is_one_line_with_a_remedy(audit, arguments):
         audit(*arguments)
     assert "\n" not in str(refused.value)
     assert refused.value.remedy
+
+
+def test_a_deployment_that_there_is_not_is_told_from_one_of_which_there_is_no_entry(audit, nats_server, log):
+    with pytest.raises(UserError, match="there is no deployment nope: see `watchline deployment list`") as refused:
+        audit("show", "--deployment", "nope")
+    assert refused.value.exit_code == 1
+
+    async def put():
+        async with connect(NatsSettings(url=nats_server.url), "tests", log) as bus:
+            record = changed("deployment_record")
+            await Records(bus, subjects.DEPLOYMENTS, type(record)).put(subjects.key("silent"), record)
+
+    asyncio.run(put())
+    assert audit("show", "--deployment", "silent")[0] == 0
 
 
 def test_an_export_that_fails_leaves_the_file_before_it_as_it_was(audit, exported, nats_server, monkeypatch):
@@ -400,4 +417,4 @@ def test_other_software_reads_the_entries_as_json(audit):
     code, said = audit("show", "--deployment", "north", "--last", 2, "--json")
     assert code == 0
     assert [entry["record_version"] for entry in json.loads(said)] == [9, 10]
-    assert json.loads(audit("show", "--deployment", "south", "--json")[1]) == []
+    assert json.loads(audit("show", "--since", "2033-01-01", "--json")[1]) == []

@@ -16,6 +16,7 @@ from libs.settings import NatsSettings
 from proto import codec, subjects
 from proto.messages import Alert, Detections, DetectRequest, EmbedRequest
 from proto.requests import EntriesReply, EntriesRequest
+from proto.sealed import Sealed
 from tests.examples import EXAMPLES, changed
 from tests.nats_server import MAX_PAYLOAD_BYTES
 from tests.waiting import SOON_S, eventually, soon, until
@@ -206,9 +207,10 @@ async def test_an_ask_is_answered(bus):
 
 
 async def test_an_ask_that_nobody_can_answer_fails_at_once(bus):
-    with pytest.raises(TransientError, match="nobody answered"):
+    with pytest.raises(TransientError, match=r"^detect does not run$") as caught:
         async with asyncio.timeout(1.5):  # sooner than the time-out of an ask
             await bus.ask(subjects.DETECT, QUESTION, Detections)
+    assert caught.value.subject == subjects.DETECT
 
 
 async def test_an_ask_that_is_not_answered_in_time_may_be_asked_again(bus):
@@ -219,8 +221,24 @@ async def test_an_ask_that_is_not_answered_in_time_may_be_asked_again(bus):
         return ANSWER
 
     async with bus.answering(subjects.DETECT, DetectRequest, sleeps, concurrency=1):
-        with pytest.raises(TransientError, match="nobody answered"):
+        with pytest.raises(TransientError, match=r"^detect has not answered in 0\.2 s$"):
             await bus.ask(subjects.DETECT, QUESTION, Detections, timeout_s=0.2)
+        never.set()
+
+
+async def test_an_act_that_is_not_answered_in_time_may_be_done(bus):
+    never = asyncio.Event()
+
+    async def sleeps(_ask):
+        await never.wait()
+        return ANSWER
+
+    subject = f"{subjects.WATCHLIST}.create"
+    async with bus.answering(subject, Sealed, sleeps, concurrency=1):
+        with pytest.raises(
+            TransientError, match=r"^match has not answered in 0\.2 s; the act may be done: look first$"
+        ):
+            await bus.ask(subject, changed("sealed"), Detections, timeout_s=0.2)
         never.set()
 
 

@@ -1,7 +1,6 @@
 """The operator's desk: alerts by the beginning of their ids, two pictures to compare, times as people write them."""
 
 import stat
-from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from libs.errors import UserError
 from proto import subjects
 from proto.requests import CaseReply, CasesReply
-from services.cli.alert_desk import cases_of, find_case, parse_time, write_portraits
+from services.cli.alert_desk import cases_of, find_case, write_portraits
 from services.cli.client import Client
 from tests.examples import changed
 
@@ -76,25 +75,3 @@ async def test_a_picture_that_was_deleted_is_named_as_missing(tmp_path):
     written, missing = await write_portraits(Client(bus), bus.cases["a1"], tmp_path)
     assert [path.name for path in written] == ["a1-reference.jpg"]
     assert missing == ["the face that was seen"]
-
-
-NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("text", "hour"),
-    [("2026-03-14T14:05:30+00:00", 14), ("2026-03-14T14:05:30Z", 14), ("2026-03-14T14:05:30+02:00", 12)],
-)
-def test_a_time_with_its_zone_is_that_moment(text, hour):
-    assert parse_time(text, NOW) == datetime(2026, 3, 14, hour, 5, 30, tzinfo=UTC).timestamp()
-
-
-def test_a_time_of_day_is_one_of_today_on_this_machine():
-    local = datetime.fromtimestamp(parse_time("14:05:30", NOW.astimezone())).astimezone()
-    assert (local.date(), local.strftime("%H:%M:%S")) == (NOW.astimezone().date(), "14:05:30")
-
-
-@pytest.mark.parametrize("text", ["soon", "25:00", "2026-13-01T00:00:00Z", "0000-00"])
-def test_what_is_no_time_is_refused(text):
-    with pytest.raises(UserError, match="is no time"):
-        parse_time(text, NOW)
