@@ -26,5 +26,9 @@ def write_private(path: Path, content: str | bytes, what: str) -> Path:
         finally:
             scratch.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"{what} cannot be written to {path}", error.strerror or str(error), 1) from error
+        remedy = "choose a folder that can be written"
+        if path.parent.exists() and not path.parent.is_dir():
+            remedy = f"{path.parent} is a file: name a folder"
+        problem = f"{what} cannot be written to {path} ({error.strerror or error})"
+        raise UserError(problem, remedy) from error
     return path

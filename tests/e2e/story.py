@@ -163,6 +163,7 @@ def the_story(story: Story) -> None:
         _arming(story)
         _people(story, folder)
         _end(story, folder)
+    _nothing_is_left(story, folder)
 
 
 def _officers(story: Story) -> None:
@@ -300,6 +301,16 @@ def _end(story: Story, folder: Path) -> None:
     story.tell("Everything that was done, by whom, when and from where, is in the audit, and the audit is whole.")
     story.run("audit verify")
     story.run("audit show")
+
+
+def _nothing_is_left(story: Story, folder: Path) -> None:
+    story.tell(
+        "The platform is stopped with Ctrl-C. The name that stood beside S-0001 is in no file of it any more, and nor "
+        "is anything of a photograph or a portrait: the test that writes this page looks for parts of each."
+    )
+    found = grep(folder / "data", NAME_ON_THE_LIST.encode())
+    assert found == []
+    story.show(f"grep -rlaF '{NAME_ON_THE_LIST}' data", "\n".join(found) or "(nothing)")
 
 
 def grep(folder: Path, needle: bytes) -> list[str]:

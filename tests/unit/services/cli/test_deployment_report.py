@@ -277,5 +277,6 @@ async def test_three_files_are_written_that_their_owner_alone_can_read(tmp_path)
 
 async def test_a_folder_that_is_a_file_is_told(tmp_path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(UserError, match="the report cannot be written to"):
+    with pytest.raises(UserError, match=r"the report cannot be written to .*out is a file: name a folder") as told:
         await write_deployment_report(Govern(), "station-north", tmp_path / "out")
+    assert told.value.exit_code == 2

@@ -309,6 +309,6 @@ def test_a_report_that_was_readable_by_all_is_no_longer(tmp_path):
 def test_a_place_that_cannot_be_written_to_is_named_in_one_line(tmp_path):
     path = tmp_path / "report.html"
     path.mkdir()
-    with pytest.raises(UserError, match=r"the report cannot be written to .*report\.html: .*irectory"):
+    with pytest.raises(UserError, match=r"the report cannot be written to .*report\.html \(.*irectory\)"):
         write_report(outcome(), path)
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
