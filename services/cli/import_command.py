@@ -26,7 +26,7 @@ from services.cli.manifest import NEEDED, BadRow, Manifest, entry_form, read_man
 from services.cli.reference_images import ImageFile, Refusal, folder_images
 
 DUPLICATES_TIMEOUT_S = 120.0
-"""How long the search of a list against itself and all others may take; 100,000 references take 15 s."""
+"""How long the search of a list against itself and all others may take: it grows with the square of the references."""
 SHOWN = 20
 """Refusals and pairs shown in the terminal; all of the refusals go into the file."""
 REFUSAL_COLUMNS = ("line", "subject", "image", "reason", "remedy", "component", "measured", "required")

@@ -6,6 +6,7 @@ from libs.bus import AskError
 from libs.errors import TransientError
 from proto.governance import Zone
 from services.cli import course as course_module
+from services.cli.client import DESTROY_S, Client
 from services.cli.course import TO_ARMED, TO_ENDED, TO_PURGED, Course
 from services.cli.evaluation import draft, list_form
 from tests.unit.services.cli.site import Site
@@ -47,6 +48,19 @@ WHOLE = [
 async def test_each_step_is_an_act_of_the_officer_whose_it_is(site, course):
     await run_through(course)
     assert site.acts == WHOLE
+
+
+async def test_it_waits_for_the_destruction_of_its_list_as_long_as_an_officer_would(site, course, monkeypatch):
+    waited = {}
+    act = Client.act
+
+    async def noting(client, subject, request, expected, timeout_s=0.0):
+        waited[subject.rsplit(".", 1)[1]] = timeout_s
+        return await act(client, subject, request, expected, timeout_s)
+
+    monkeypatch.setattr(Client, "act", noting)
+    await run_through(course)
+    assert waited["destroy"] == DESTROY_S
 
 
 async def test_asks_that_nobody_heard_are_asked_again(site, course):

@@ -32,6 +32,7 @@ def test_a_row_is_an_image_with_whose_it_is_and_why_they_are_listed(tmp_path):
     )
     assert entry.expires_at == NOW + 30 * 86_400
     assert read.bad == []
+    assert (image.line, image.given) == (2, "a.jpg")
 
 
 def test_all_that_can_be_said_of_an_image_is_read(tmp_path):
