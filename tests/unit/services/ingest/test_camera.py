@@ -625,12 +625,15 @@ async def test_a_recording_that_was_written_to_after_the_arming_is_not_opened(to
     assert statuses[-1].detail.startswith("the source was written to after the deployment was armed")
 
 
-async def test_a_folder_into_which_pictures_come_after_the_arming_is_not_opened(tools, statuses, tmp_path):
+async def test_a_folder_into_which_pictures_come_after_the_arming_is_not_opened(tools, statuses, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(camera_module, "open_source", lambda *arguments: opened.append(arguments))
     for name, at in (("1.png", 900.0), ("2.png", 955.0)):
         cv2.imwrite(str(tmp_path / name), TEXTURE)
         written(tmp_path / name, at)
     await Armed(record(str(tmp_path)), warrant(live_sources=False, first_armed=950.0), tools).run()
-    assert (statuses[-1].state, tools.bus.asked) == ("failed", [])
+    assert (statuses[-1].state, opened) == ("failed", [])
+    assert "written to after the deployment was armed" in statuses[-1].detail
 
 
 @pytest.mark.parametrize("look_s", [0.0, 1e6])  # while it is read, or at its end
