@@ -20,7 +20,7 @@ demo: $(INSTALLED)  ## three recorded cameras through the whole pipeline, with a
 	@$(BIN)/watchline demo $(DEMO_ARGS)
 
 test: $(INSTALLED_DEV) lint types layers  ## lint, types, layers, and every test
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(TEST_ARGS)
 
 rules: $(INSTALLED_DEV)  ## takes each rule of governance out, and sees its tests fail
 	$(BIN)/python -m tests.repo.rules --break
