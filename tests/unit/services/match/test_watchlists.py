@@ -7,6 +7,8 @@ from libs.officers import ForbiddenError
 from proto import codec
 from proto.requests import CreateListRequest, DestroyListRequest, EnrolEntryRequest, EntriesRequest, ListRequest
 from proto.sealed import Act, Sealed
+from services.govern.auditing import Auditing
+from tests.examples import changed
 from tests.match_desk import (
     DAY_S,
     NOTHING,
@@ -182,6 +184,37 @@ async def test_the_audit_gets_the_officers_seal_with_every_deed_of_an_officer(de
         assert request.deed.act == sha256(request.sealed), request.event
         assert b"Jane" not in request.sealed
         desk.crew["l-stone"].public.open(codec.decode(Sealed, request.sealed), Act, "l-stone")
+
+
+class Ledger:
+    """The audit of a `govern` that takes what it is told."""
+
+    def __init__(self):
+        self.events = []
+
+    async def append(self, request):
+        self.events.append(request.event)
+        return changed("audit_entry")
+
+
+async def test_govern_takes_into_the_audit_whatever_match_tells_it(desk, crew, clock):
+    await with_names(desk)
+    begun = await desk.step("begin", manifest_sha256="ab" * 32)
+    await desk.step("abort", begun.import_id)
+    begun = await desk.step("begin", manifest_sha256="ab" * 32)
+    await desk.step("complete", begun.import_id)
+    await desk.seek_duplicates()
+    await desk.remove("S-1")
+    await desk.expire(clock() + DAY_S)
+    clock.advance(20 * DAY_S)
+    await desk.sweeper.sweep()
+    await desk.destroy(name="other")
+    ledger = Ledger()
+    auditing = Auditing(ledger, crew.roster(clock))
+    for request in desk.peers.audit:
+        await auditing.append(request)
+    assert ledger.events == desk.peers.events
+    assert len(set(ledger.events)) == 9
 
 
 async def test_the_seal_of_a_destruction_outlives_a_crash_and_is_not_told_before_it_is_done(desk):
