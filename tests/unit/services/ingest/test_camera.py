@@ -618,7 +618,7 @@ async def test_a_recording_that_was_written_to_after_the_arming_is_not_opened(to
     opened = []
     monkeypatch.setattr(camera_module, "open_source", lambda *arguments: opened.append(arguments))
     written(clip, 955.0)
-    await Armed(record(clip), warrant(live_sources=False, first_armed=950.0), tools).run()
+    await Armed(record(clip, retries=0), warrant(live_sources=False, first_armed=950.0), tools).run()
 
     assert opened == tools.bus.asked == []
     assert statuses[-1].state == "failed"
@@ -631,7 +631,7 @@ async def test_a_folder_into_which_pictures_come_after_the_arming_is_not_opened(
     for name, at in (("1.png", 900.0), ("2.png", 955.0)):
         cv2.imwrite(str(tmp_path / name), TEXTURE)
         written(tmp_path / name, at)
-    await Armed(record(str(tmp_path)), warrant(live_sources=False, first_armed=950.0), tools).run()
+    await Armed(record(str(tmp_path), retries=0), warrant(live_sources=False, first_armed=950.0), tools).run()
     assert (statuses[-1].state, opened) == ("failed", [])
     assert "written to after the deployment was armed" in statuses[-1].detail
 
