@@ -103,6 +103,8 @@ class Figures:
         return [f"{said} no record: nobody can say what came of it."]
 
     def _stamp(self, record: DeploymentRecord) -> str:
+        if record.binding.profile_sha256:  # whatever its profile has become since, it ran as this
+            return record.binding.stamp
         profile = self._office.profiles.get(record.draft.profile)
         if profile is None:
             raise MissingError(f"the profile {record.draft.profile} is not there any more: put its file back")

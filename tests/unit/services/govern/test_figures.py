@@ -6,7 +6,7 @@ import pytest
 
 from libs.errors import MissingError
 from proto import codec, subjects
-from proto.governance import AuditHead
+from proto.governance import AuditHead, Binding
 from proto.requests import FiguresRequest
 from services.govern.figures import Counts, Figures
 from tests.casework import Casework
@@ -89,6 +89,14 @@ async def test_the_lists_are_those_of_the_draft_as_far_as_there_is_a_record_of_t
 async def test_the_stamp_is_that_of_the_profile(office):
     office.profiles["uk-police"].stamp = "EVALUATION"
     assert (await figures_of(office).figures(ASK)).stamp == "EVALUATION"
+
+
+@pytest.mark.parametrize("stamp", ["EVALUATION", ""])
+async def test_the_stamp_of_what_has_run_is_that_under_which_it_was_armed(office, stamp):
+    office.profiles["uk-police"].stamp = "" if stamp else "EVALUATION"
+    bound = DEPLOYMENT.model_copy(update={"binding": Binding(profile_sha256="ab" * 32, stamp=stamp)})
+    await office.deployments.put(subjects.key("station-north"), bound)
+    assert (await figures_of(office).figures(ASK)).stamp == stamp
 
 
 async def test_without_its_profile_nobody_is_told_that_it_was_no_evaluation(office):
