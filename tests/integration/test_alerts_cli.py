@@ -93,7 +93,7 @@ async def test_two_operators_compare_decide_and_note_the_outcome(room, watchline
     code, said, _ = await watchline("adjudicate", "a1", "confirmed", "--reason", "same scar", "--as", "d-green")
     assert (code, "open, 1 of 2 confirmed" in said) == (0, True)
     code, _, complained = await watchline("adjudicate", "a1", "confirmed", "--reason", "sure", "--as", "d-green")
-    assert (code, complained) == (1, "watchline: d-green has decided already (confirmed): another person must\n")
+    assert (code, complained) == (1, "refused: d-green has decided already (confirmed): another person must\n")
     code, said, _ = await watchline("adjudicate", "a1", "confirmed", "--reason", "the ear", "--as", "e-white")
     assert (code, "a1b2c3: confirmed" in said) == (0, True)
     code, said, _ = await watchline("outcome", "a1", "confirmed-true", "--reason", "identified", "--as", "d-green")
@@ -163,15 +163,15 @@ async def test_a_passage_of_a_seed_is_noted_now_or_at_a_time(watchline):
         (("adjudicate", "a1", "maybe", "--reason", "x"), 2, "maybe is not a verdict: write confirmed, rejected"),
         (("adjudicate", "a1", "confirmed", "--reason", " "), 2, "the reason will not do"),
         (("adjudicate", "a1", "confirmed"), 2, "--reason"),
-        (("adjudicate", "zz", "confirmed", "--reason", "x", "--as", "d-green"), 2, "no alert whose id begins with"),
+        (("adjudicate", "zz", "confirmed", "--reason", "x", "--as", "d-green"), 1, "no alert whose id begins with"),
         (("adjudicate", "a1", "confirmed", "--reason", "x"), 2, "give --as OFFICER"),
-        (("adjudicate", "a1", "confirmed", "--reason", "x", "--as", "nobody"), 2, "nobody.key cannot be read"),
+        (("adjudicate", "a1", "confirmed", "--reason", "x", "--as", "nobody"), 2, "nobody has no key here"),
         (("adjudicate", "a1", "confirmed", "--reason", "x", "--as", "c-brown"), 1, "not one of: operator"),
         (("outcome", "a1", "arrested", "--reason", "x"), 2, "arrested is not an outcome"),
         (("outcome", "a1", "confirmed-true", "--reason", "x", "--as", "d-green"), 1, "before it is confirmed"),
         (("passage", "station north", "gate-1", "blue-1", "--as", "d-green"), 2, "the deployment will not do"),
-        (("passage", "station-north", "gate-1", "blue-1", "--at", "soon", "--as", "d-green"), 2, "soon is no time"),
-        (("show", "zz"), 2, "see `watchline alerts list`"),
+        (("passage", "station-north", "gate-1", "blue-1", "--at", "soon", "--as", "d-green"), 2, "'soon' is no time"),
+        (("show", "zz"), 1, "see `watchline alerts list`"),
         (("tail", "--deployment", "a b"), 2, "the deployment will not do"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
