@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -70,9 +70,20 @@ def print_json(value: object) -> None:
 
 
 def print_refusal(detail: str) -> None:
-    """Prints why something was refused; where several obstacles were found, a line each."""
-    for number, reason in enumerate(detail.split(OBSTACLES_APART)):
-        err.print(f"[red]{'refused:' if number == 0 else '        '}[/] {escape(reason)}", soft_wrap=True)
+    """Prints why a program refused something."""
+    reasons = detail.split(OBSTACLES_APART)
+    if len(reasons) == 1:
+        print_refused(detail)
+    else:
+        what, _, reasons[0] = reasons[0].partition(": ")
+        print_refused(what, reasons)
+
+
+def print_refused(what: str, obstacles: Sequence[str] = ()) -> None:
+    """Prints that something was refused, and what stands against it, a line each."""
+    err.print(f"[red]refused:[/] {escape(what)}", soft_wrap=True, highlight=False)
+    for obstacle in obstacles:
+        err.print(f"[red]•[/] {escape(obstacle)}", soft_wrap=True, highlight=False)
 
 
 def _on_the_bus(work: Callable[[Client], Coroutine[Any, Any, T]], officer: str | None) -> T:

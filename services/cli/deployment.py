@@ -23,7 +23,7 @@ from proto.requests import (
     TransitionRequest,
     Verb,
 )
-from services.cli.acting import AsOption, JsonOption, ReasonOption, act, look, request
+from services.cli.acting import AsOption, JsonOption, ReasonOption, act, look, print_refused, request
 from services.cli.client import Client
 from services.cli.console import err, out
 from services.cli.deployment_draft import read_cameras, read_draft
@@ -261,7 +261,7 @@ def _transition(verb: Verb, name: str, reason: str, officer: str, reference: str
     async def work(client: Client) -> DeploymentReply:
         before = await _look(client, name)
         if verb == "arm" and before.obstacles:
-            _print_obstacles(name, before.obstacles)
+            print_refused(f"{name} cannot be armed", before.obstacles)
             raise typer.Exit(1)
         asked = request(
             TransitionRequest,
@@ -286,12 +286,6 @@ def _announce(verb: str, before: DeploymentRecord | None, name: str) -> None:
     """Says what is about to be done, and to what: a change in between is refused."""
     to = f", version {before.record_version} ({before.state})" if before else ", which is new"
     err.print(f"{verb.replace('_', ' ')} {name}{to}", highlight=False, markup=False)
-
-
-def _print_obstacles(name: str, obstacles: tuple[str, ...]) -> None:
-    err.print(Text.assemble(("refused: ", "red"), f"{name} cannot be armed"))
-    for obstacle in obstacles:
-        err.print(Text.assemble(("• ", "red"), obstacle), soft_wrap=True)
 
 
 def _print_done(reply: DeploymentReply) -> None:

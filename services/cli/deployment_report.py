@@ -23,7 +23,6 @@ upper end of its interval); `complete` (yes, or no where counts are missing: rep
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
@@ -39,7 +38,8 @@ from proto import subjects
 from proto.governance import Case, Deed
 from proto.requests import DeploymentReply, DeploymentRequest, FiguresReply, FiguresRequest
 from services.cli import console
-from services.cli.client import Client, open_client
+from services.cli.acting import look, request
+from services.cli.client import Client
 from services.cli.deployment_gaps import incomplete, unknown
 from services.cli.deployment_page import render
 from services.cli.deployment_summary import KINDS, Summary, decided_at, kind_of, summarise
@@ -63,7 +63,8 @@ def report(
     Example: `watchline deployment report station-north --out reports/station-north`
     """
     folder = out or Path(f"{deployment}-report")
-    for path in asyncio.run(_write(deployment, folder)):
+    request(DeploymentRequest, deployment=deployment)  # so that its name is one
+    for path in look(lambda client: write_deployment_report(client, deployment, folder)):
         console.print_written(path.suffix[1:], path)
 
 
@@ -164,11 +165,6 @@ def as_json(summary: Summary, now: float) -> str:
         "best_scores": {f"{edge / 100:.2f}": number for edge, number in sorted(summary.histogram.items())},
     }
     return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
-
-
-async def _write(deployment: str, folder: Path) -> list[Path]:
-    async with open_client() as client:
-        return await write_deployment_report(client, deployment, folder)
 
 
 def _columns(name: str, ratio: Ratio | None) -> dict[str, Figure]:

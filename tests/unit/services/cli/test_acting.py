@@ -47,9 +47,16 @@ def test_a_request_is_what_was_given():
     assert (asked.verb, asked.record_version) == ("arm", 2)
 
 
-def test_a_refusal_is_a_line_a_reason_and_a_reason_is_never_split(capsys):
-    acting.print_refusal(OBSTACLES_APART.join(["cannot arm: too many; take some off", "no signs: put [them] up"]))
-    assert capsys.readouterr().err.splitlines() == [
-        "refused: cannot arm: too many; take some off",
-        "         no signs: put [them] up",
-    ]
+@pytest.mark.parametrize(
+    ("detail", "lines"),
+    [
+        ("station is draft; arm: not [yet]", ["refused: station is draft; arm: not [yet]"]),
+        (
+            OBSTACLES_APART.join(["cannot arm: too many; take some off", "no signs: put them up"]),
+            ["refused: cannot arm", "• too many; take some off", "• no signs: put them up"],
+        ),
+    ],
+)
+def test_a_refusal_is_a_line_an_obstacle_and_no_reason_is_split(capsys, detail, lines):
+    acting.print_refusal(detail)
+    assert capsys.readouterr().err.splitlines() == lines
