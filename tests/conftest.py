@@ -100,7 +100,8 @@ async def _watched_tasks():
     before = asyncio.all_tasks()
     yield
     await asyncio.sleep(0)  # tasks that were cancelled a moment ago end now
-    left = [task.get_name() for task in asyncio.all_tasks() - before if task is not asyncio.current_task()]
+    others = asyncio.all_tasks() - before - {asyncio.current_task()}
+    left = [f"{task.get_name()} ({task.get_coro().__qualname__})" for task in others]
     assert not left, f"tasks were left running: {left}"
 
 

@@ -61,8 +61,8 @@ class Officers:
         """A watch list of everyone in a folder."""
         until = time.time() + 3600
         form = WatchListForm(
-            watch_list=name, profile="uk-police", purpose="test", owner="test", category="test", response="amber", lawful_basis="test",
-            criteria="everyone in the folder", expires_at=until,
+            watch_list=name, profile="uk-police", purpose="test", owner="test", category="test", response="amber",
+            lawful_basis="test", criteria="everyone in the folder", expires_at=until,
         )  # fmt: skip
         entry = EntryForm(reason="test", requester="test", source="test", lawful_basis="test", expires_at=until)
         client = self.client("l-stone")

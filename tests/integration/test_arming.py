@@ -240,7 +240,7 @@ async def test_at_its_end_time_a_camera_stops_with_the_server_and_everything_els
 ):
     stream = Stream()
     monkeypatch.setattr(camera_module, "open_source", lambda *_: stream)
-    ends_at = time.time() + 1.5
+    ends_at = time.time() + 3.0
     await set_up(bus, "rtsp://camera", realtime=True)
     await issue(bus, crew.govern, warrant(live_sources=True, ends_at=ends_at))
 

@@ -212,7 +212,7 @@ async def test_the_three_locks_hear_of_it_as_soon_as_it_stops(site):
 async def test_it_ends_at_its_end_time_by_itself(site):
     site.looks_often()
     async with site.running():
-        record = await site.to_armed(ends_at=time.time() + 1.0)
+        record = await site.to_armed(ends_at=time.time() + 3.0)
 
         async def has_ended():
             return (await site.record()).state == "ended"
@@ -229,7 +229,7 @@ async def test_it_ends_at_its_end_time_by_itself(site):
 
 async def test_what_ended_while_the_program_was_down_is_ended_when_it_is_back(site):
     async with site.running():
-        record = await site.to_armed(ends_at=time.time() + 0.5)
+        record = await site.to_armed(ends_at=time.time() + 3.0)
 
     async def is_over():
         return time.time() >= record.draft.ends_at

@@ -230,9 +230,9 @@ async def test_of_a_person_who_is_taken_off_nothing_biometric_is_on_the_disk(
 
 async def test_a_list_that_expires_is_destroyed_by_match_itself(world, peers, client, bus, nats_server, log):
     async with running_match(nats_server, log):
-        await create(client, expires_at=time.time() + 2)
+        await create(client, expires_at=time.time() + 4)
         await import_images(client, "wanted", photos(world / "photos", 0), nothing)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while (await shown(client)).state != "destroyed":
                 await asyncio.sleep(0.02)
     assert [request.deed.who for request in peers.audit][-1] == "match"

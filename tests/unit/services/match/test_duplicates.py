@@ -1,4 +1,4 @@
-"""One person under two numbers is sought by an act, which is written down, and shows nobody who resembles but faintly."""
+"""One person under two numbers is sought by an act, which is written down, and nobody is shown who resembles faintly."""
 
 import pytest
 
