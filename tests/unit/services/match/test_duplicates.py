@@ -1,4 +1,4 @@
-"""One person under two numbers is sought by an act, which is written down, and nobody is shown who resembles faintly."""
+"""One person under two numbers is sought by an act that is written down; who resembles but faintly is not shown."""
 
 import pytest
 
