@@ -350,6 +350,13 @@ class EnrolledImage(Value):
     image_date: Line = ""
     lawful_basis: Line = ""
     """Where this image comes from, of which day it is, and on which basis it is held; empty once it is gone."""
+    reviewed_at: float = 0.0
+    """When an officer last put it forward again, in a later import; 0 where nobody did."""
+
+    @property
+    def as_of(self) -> float:
+        """When somebody last said that it belongs on the list."""
+        return max(self.enrolled_at, self.reviewed_at)
 
 
 class EntryRecord(Message):

@@ -186,12 +186,19 @@ def _age(situation: Situation, watch_list: WatchListRecord) -> Iterator[str]:
     if watch_list.form.expires_at <= situation.now:
         yield f"watch list {watch_list.id} expired at {_time(watch_list.form.expires_at)}: make another"
     allowed = situation.profile.list_age_hours
-    hours = (situation.now - (watch_list.built_at or watch_list.created_at)) / HOUR_S
+    hours = (situation.now - _as_of(situation, watch_list)) / HOUR_S
     if allowed != "unlimited" and hours > allowed:
         yield (
             f"watch list {watch_list.id} is {hours:.1f} h old and the profile allows {allowed:.4g} h: review it and "
             "import it again"
         )
+
+
+def _as_of(situation: Situation, watch_list: WatchListRecord) -> float:
+    """When the list was last as it is: built, and each of its images put forward."""
+    entries = (entry for entry in situation.entries if entry.watch_list == watch_list.id and entry.form is not None)
+    images = (image.as_of for entry in entries for image in entry.images if image.reference)
+    return min([watch_list.built_at or watch_list.created_at, *images])
 
 
 def _size(situation: Situation) -> Iterator[str]:

@@ -16,7 +16,7 @@ from proto.requests import EnrolEntryRequest, EnrolmentNotice
 from proto.sealed import Sealed
 from services.match.admission import must_take
 from services.match.enrolment import Enrolment, FaceReference, RefusedImageError
-from services.match.provenance import counted, counts, has_image, live, not_taken, with_image
+from services.match.provenance import counted, counts, has_image, live, not_taken, reviewed, with_image
 from services.match.registry import ATTEMPTS, Registry, owing, with_deed
 
 
@@ -99,6 +99,7 @@ class Membership:
         key, digest = subjects.key(request.watch_list, request.subject), _sha256(request.image)
         entry = self._registry.book.entries.get(key)
         if has_image(entry, digest):
+            await self._review(key, digest)
             return _reply(request, enrolled=True, already=True)
         try:
             self._must_be_usable(request, entry, digest)
@@ -116,6 +117,20 @@ class Membership:
                 measured=error.measured,
                 required=error.required,
             )
+
+    async def _review(self, key: str, digest: str) -> None:
+        """Notes that an image which is there was put forward again: a list is as old as what nobody has reviewed."""
+        for _ in range(ATTEMPTS):
+            found = await self._registry.entries.get(key)
+            if found is None:
+                return
+            entry, revision = found
+            try:
+                await self._registry.entries.replace(key, reviewed(entry, digest, self._registry.clock()), revision)
+            except Conflict:
+                continue
+            return
+        raise ConflictError("somebody else is changing the entry: try again")
 
     def _must_be_usable(self, request: EnrolEntryRequest, entry: EntryRecord | None, digest: str) -> None:
         """Does nothing for particulars that can be taken.

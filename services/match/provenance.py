@@ -47,6 +47,15 @@ def has_image(entry: EntryRecord | None, sha256: str) -> bool:
     return entry is not None and any(image.sha256 == sha256 for image in live(entry))
 
 
+def reviewed(entry: EntryRecord, sha256: str, now: float) -> EntryRecord:
+    """The entry with the image of that hash put forward again at `now`."""
+    images = (
+        image.model_copy(update={"reviewed_at": now}) if image.sha256 == sha256 and image.reference else image
+        for image in entry.images
+    )
+    return entry.model_copy(update={"images": tuple(images)})
+
+
 def with_image(entry: EntryRecord, form: EntryForm, image: EnrolledImage) -> EntryRecord:
     """The entry with one more image, in place of one of the same reference. The particulars it has stay."""
     own = image.model_copy(

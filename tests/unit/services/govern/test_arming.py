@@ -2,7 +2,7 @@
 
 import pytest
 
-from proto.governance import Document, EntryRecord, Zone
+from proto.governance import Document, EnrolledImage, EntryRecord, Zone
 from services.govern.arming import obstacles, threshold_of
 from services.govern.situation import read_situation
 from tests.deployment_work import EU, HOUR_S, DeploymentWork
@@ -209,6 +209,17 @@ async def test_a_list_that_is_older_than_the_profile_allows(work):
     work.set_list("wanted", built_at=work.clock.now - 24.5 * HOUR_S)
     assert only(work) == ("watch list wanted is 24.5 h old and the profile allows 24 h: review it and import it again")
     rules(work, list_age_hours="unlimited")
+    assert found(work) == ()
+
+
+async def test_a_list_is_as_old_as_its_image_that_nobody_has_put_forward_since(work):
+    def of(**fields):
+        image = EnrolledImage(reference="front", sha256="c3" * 32, quality=0.75, **fields)
+        put(work, changed("entry_record", images=(image,)))
+
+    of(enrolled_at=work.clock.now - 300 * HOUR_S)
+    assert "watch list wanted is 300.0 h old" in only(work)
+    of(enrolled_at=work.clock.now - 300 * HOUR_S, reviewed_at=work.clock.now - HOUR_S)
     assert found(work) == ()
 
 

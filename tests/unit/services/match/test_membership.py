@@ -59,6 +59,15 @@ async def test_an_image_that_is_there_already_is_no_act(desk):
     assert desk.peers.events.count("watchlist.enrolled") == 1
 
 
+async def test_an_image_that_is_put_forward_again_is_as_of_now(desk, clock):
+    await desk.enrol("S-1", 1)
+    enrolled_at = clock()
+    clock.advance(3600)
+    await desk.enrol("S-1", 1)
+    (image,) = desk.entry("S-1").images
+    assert (image.enrolled_at, image.as_of) == (enrolled_at, enrolled_at + 3600)
+
+
 async def test_only_a_list_manager_enrols_and_takes_off(desk):
     with pytest.raises(ForbiddenError):
         await desk.enrol("S-1", 1, who="b-smith")
