@@ -20,8 +20,7 @@ def entry_table(entries: Iterable[tuple[int, AuditEntry | None]]) -> Table:
     """The entries, a row each: those that `govern` did not sign say so."""
     table = Table()
     for column in COLUMNS:
-        whole = column in ("", "when (UTC)", "who", "what")
-        table.add_column(column, justify="right" if not column else "left", overflow="fold", no_wrap=whole)
+        table.add_column(column, justify="right" if not column else "left", overflow="fold")
     for place, entry in entries:
         if entry is None:
             table.add_row(str(place), "", "", Text(FOREIGN, "red"))

@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.governed import states_on_disk
 
+pytestmark = pytest.mark.alone
 END_S = 5.0
 INTERRUPTED = 130
 MOMENTS = {
