@@ -20,7 +20,7 @@ from proto import subjects
 from proto.requests import DuplicatesReply, DuplicatesRequest, ListReply, ListRequest
 from services.cli.client import Client
 from services.cli.console import err, out
-from services.cli.importing import ImportResult, abort_import, import_images
+from services.cli.importing import ImportResult, NothingEnrolledError, abort_import, import_images
 from services.cli.list_tables import duplicates_table, import_lines, number, record_lines, refusals_table
 from services.cli.manifest import NEEDED, BadRow, Manifest, entry_form, read_manifest
 from services.cli.reference_images import ImageFile, Refusal, folder_images
@@ -66,6 +66,10 @@ async def run_import(client: Client, options: ImportOptions) -> int:
     try:
         with _bar() as bar:
             result = await import_images(client, options.watch_list, manifest.images, bar.show, resume)
+    except NothingEnrolledError as error:
+        _write_refusals(options.refusals, error.result.refused, manifest.bad)
+        _tell(options, error.result, manifest.bad, None, time.monotonic() - began)
+        raise
     except (asyncio.CancelledError, TransientError):
         _tell_how_to_go_on(options.watch_list)
         raise

@@ -60,6 +60,15 @@ class ImportResult:
 OnProgress = Callable[[ImportResult], None]
 
 
+class NothingEnrolledError(UserError):
+    """An import of which every image was refused: it is taken back. `result` says why, image by image."""
+
+    def __init__(self, result: ImportResult) -> None:
+        first = result.refused[0]
+        super().__init__("no reference could be enrolled", f"{first.image.name}: {first.reason}")
+        self.result = result
+
+
 async def import_images(
     client: Client, watch_list: str, images: Sequence[ImageFile], on_progress: OnProgress, resume: str = ""
 ) -> ImportResult:
@@ -69,7 +78,8 @@ async def import_images(
     images have changed meanwhile.
 
     Raises:
-        UserError: there is no image, or none can be enrolled (nothing then changes).
+        UserError: there is no image.
+        NothingEnrolledError: none can be enrolled (nothing then changes).
         TransientError: match or the bus stays away.
         AskError: the officer may not, there is no such list, or another import is under way.
     """
@@ -81,8 +91,7 @@ async def import_images(
     await _Import(client, watch_list, import_id, result, on_progress).run(images)
     if result.enrolled + result.already == 0:
         await abort_import(client, watch_list, import_id)
-        first = result.refused[0]
-        raise UserError("no reference could be enrolled", f"{first.image.name}: {first.reason}")
+        raise NothingEnrolledError(result)
     complete = ImportRequest(
         watch_list=watch_list,
         step="complete",

@@ -132,6 +132,19 @@ async def test_what_is_refused_goes_into_a_table_and_a_file_with_reason_and_reme
     assert {entry["name"] for entry in json.loads(out)["entries"]} == {"Jane"}
 
 
+async def test_where_every_image_is_refused_the_file_says_why_all_the_same(peers, tmp_path):
+    await created()
+    photos = tmp_path / "poor"
+    photos.mkdir()
+    (photos / "broken.png").write_bytes(b"no picture")
+    manifest, refusals = tmp_path / "list.csv", tmp_path / "refused.csv"
+    manifest.write_text(MANIFEST + "S-9,broken.png,r,q,s,b,10d,\nS-8,nothing.png,r,q,s,b,10d,\n")
+    code, _, err = await run("import", "wanted", str(manifest), "--images", str(photos), "--refusals", str(refusals))
+    assert (code, "no reference could be enrolled" in err) == (2, True)
+    with refusals.open() as file:
+        assert [(row["line"], row["subject"]) for row in csv.DictReader(file)] == [("2", "S-9"), ("3", "S-8")]
+
+
 async def test_an_import_that_is_done_again_passes_over_what_is_there(peers, photos):
     await created()
     await run("import", "wanted", str(photos), *options(ENTRY))

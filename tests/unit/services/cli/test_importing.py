@@ -13,7 +13,7 @@ from proto.requests import EnrolEntryRequest, ImportRequest, ListReply
 from proto.sealed import Act
 from services.cli import importing
 from services.cli.client import Client
-from services.cli.importing import SUBJECTS_AT_ONCE, import_images, manifest_sha256
+from services.cli.importing import SUBJECTS_AT_ONCE, NothingEnrolledError, import_images, manifest_sha256
 from services.cli.reference_images import ImageFile, folder_images
 from tests.governance_examples import ENTRY_FORM, WATCH_LIST
 
@@ -159,8 +159,9 @@ async def test_a_file_that_is_too_large_is_refused_before_it_is_sent(tmp_path, c
 
 async def test_a_folder_of_which_nothing_can_be_enrolled_is_taken_back_with_its_first_reason(tmp_path, crew):
     match = Match(refuses={"a.jpg", "b.jpg"})
-    with pytest.raises(UserError, match=r"a\.jpg: no face was found"):
+    with pytest.raises(NothingEnrolledError, match=r"a\.jpg: no face was found") as nothing:
         await imported(match, folder_of(tmp_path, "a.jpg", "b.jpg"), crew)
+    assert [refusal.image.name for refusal in nothing.value.result.refused] == ["a.jpg", "b.jpg"]
     assert [(step.step, step.import_id) for step in match.steps] == [("begin", ""), ("abort", "f00d-1")]
 
 
