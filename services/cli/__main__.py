@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 INTERRUPTED = 130
@@ -14,6 +15,7 @@ def main() -> int:
         from services.cli.app import run  # noqa: PLC0415  see above
     except KeyboardInterrupt:
         return INTERRUPTED
+    gc.freeze()  # what is loaded by now stays; without it the end takes 0.3 s more
     return run()
 
 
