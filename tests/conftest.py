@@ -11,6 +11,7 @@ import structlog
 from libs.assets import AssetStore
 from libs.bus import connect
 from libs.settings import NatsSettings
+from services.cli import console
 from tests.crew import Crew
 from tests.nats_server import NatsServer
 
@@ -86,6 +87,13 @@ def clock():
 def crew(tmp_path):
     """Officers, one a role, their roster, and the key of govern."""
     return Crew(tmp_path / "crew")
+
+
+@pytest.fixture
+def wide(monkeypatch):
+    """What the command line prints here is not wrapped. (Its consoles took their width when they were made.)"""
+    for one in (console.out, console.err):
+        monkeypatch.setattr(one, "_width", 200)
 
 
 @pytest.fixture(autouse=True)

@@ -132,11 +132,10 @@ async def test_a_person_follows_the_audit_from_its_newest_entries_on(bus, nats_s
 
 
 @pytest.fixture
-def audit(nats_server, monkeypatch, log, clock):
+def audit(nats_server, monkeypatch, log, clock, wide):
     """Runs `watchline audit …` on a server whose chain has ten entries; gives exit code and what was printed."""
     monkeypatch.setenv("WATCHLINE_NATS_URL", nats_server.url)
     monkeypatch.setenv("WATCHLINE_TRUST_PUBLIC_KEY", str(GOVERN.public))
-    monkeypatch.setenv("COLUMNS", "200")
 
     async def fill():
         async with ledger_on(nats_server, log, clock) as ledger:

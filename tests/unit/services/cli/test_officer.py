@@ -15,12 +15,11 @@ from services.cli import officer
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path, monkeypatch, wide):
     """Runs `watchline officer …` or `watchline keys …` with a folder of its own for keys."""
     monkeypatch.setenv("WATCHLINE_KEYS", str(tmp_path / "keys"))
     monkeypatch.setenv("WATCHLINE_TRUST_OFFICERS", str(tmp_path / "officers.toml"))
     monkeypatch.setenv("WATCHLINE_GOVERN_KEY", str(tmp_path / "govern.key"))
-    monkeypatch.setenv("COLUMNS", "200")
     app = typer.Typer()
     app.add_typer(officer.app, name="officer")
     app.command("keys")(officer.keys)
