@@ -1,9 +1,9 @@
-"""Waiting for one thing unless another comes first."""
+"""Waiting: for one thing unless another comes first, for all of several, for the end of tasks."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -34,6 +34,15 @@ async def any_of(*events: Coroutine[Any, Any, object], timeout_s: float) -> bool
         return bool(done)
     finally:
         await end(*tasks)
+
+
+async def settled(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What each comes to, in their order; one that fails cuts none short, and is raised when all have ended."""
+    came_to = await asyncio.gather(*work, return_exceptions=True)
+    for outcome in came_to:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [outcome for outcome in came_to if not isinstance(outcome, BaseException)]
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:

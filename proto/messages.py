@@ -7,6 +7,7 @@ so that programs of two versions can talk; the type of a field never changes.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -22,6 +23,8 @@ SubjectId = Annotated[str, StringConstraints(min_length=1, max_length=128, patte
 """The nominal number of a listed person. Not a name: names are kept elsewhere."""
 TrackId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,96}$")]
 """The id of a track, unique over cameras and restarts."""
+MOST_IMAGES = 64
+"""Reference images that one message brings."""
 Box = tuple[float, float, float, float]
 """xyxy in pixels of the full frame."""
 
@@ -33,6 +36,7 @@ class Message(BaseModel):
     version: ClassVar[int] = 1
 
     @classmethod
+    @cache
     def kind(cls) -> str:
         """The name of the message type on the wire, for example `detect_request`."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
@@ -56,6 +60,21 @@ class Detections(Message):
     boxes: Boxes
     landmarks: Landmarks
     detect_scores: Scores
+
+
+class DetectImagesRequest(Message):
+    """Asks where the faces are in several images, for a message costs more than what is in it."""
+
+    images: tuple[DetectRequest, ...] = Field(min_length=1, max_length=MOST_IMAGES)
+
+
+class DetectImagesReply(Message):
+    """The faces of each image, in the order of the request."""
+
+    found: tuple[Detections | None, ...]
+    """`None` for an image that is no usable JPEG."""
+    reasons: tuple[str, ...]
+    """Why it is none; empty for the others."""
 
 
 class Sighting(Message):

@@ -30,7 +30,7 @@ from proto.governance import (
     WatchListRecord,
     Zone,
 )
-from proto.messages import ListName, Message, Name, SubjectId
+from proto.messages import MOST_IMAGES, EnrolReply, ListName, Message, Name, SubjectId
 from proto.sealed import OfficerId
 
 Verb = Literal["authorise", "refuse", "arm", "suspend", "end", "purge", "grant_judicial", "refuse_judicial", "register"]
@@ -244,18 +244,36 @@ class ImportRequest(Message):
     refused: int = Field(default=0, ge=0)
 
 
-class EnrolEntryRequest(Message):
-    """Act: enrols a subject with one image file that shows exactly one face."""
+class ReferenceImage(Message):
+    """An image file that shows exactly one face, whose it is, and what else is to be written down."""
 
-    watch_list: ListName
     subject: SubjectId
     reference: str = Field(min_length=1, max_length=256)
+    """Its name within the entry."""
     image: bytes
     entry: EntryForm
-    import_id: str = Field(default="", max_length=64)
-    """The import it belongs to, if any."""
+
+
+class EnrolEntryRequest(ReferenceImage):
+    """Act: enrols a subject with one image: an act of its own, of which the audit hears."""
+
+    watch_list: ListName
     notice: bytes = b""
-    """The encoded, sealed `EnrolmentNotice`, where it belongs to none: an act of its own, of which the audit hears."""
+    """The encoded, sealed `EnrolmentNotice`."""
+
+
+class EnrolImagesRequest(Message):
+    """Act: brings images of an import, of which the audit hears when it is complete."""
+
+    watch_list: ListName
+    import_id: str = Field(min_length=1, max_length=64)
+    images: tuple[ReferenceImage, ...] = Field(min_length=1, max_length=MOST_IMAGES)
+
+
+class EnrolImagesReply(Message):
+    """What became of each image, in the order of the request."""
+
+    images: tuple[EnrolReply, ...]
 
 
 class EnrolmentNotice(Message):

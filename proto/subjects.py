@@ -12,6 +12,7 @@ from proto.requests import Adjudication, Intervention
 
 ROOT = "watchline.v1"
 DETECT = f"{ROOT}.detect"
+DETECT_IMAGES = f"{ROOT}.detect_images"
 EMBED = f"{ROOT}.embed"
 WATCHLIST = f"{ROOT}.watchlist"
 """Asks of `match`: the next token says what for, for example `enrol`."""
@@ -20,7 +21,7 @@ CASES = f"{ROOT}.cases"
 """Asks of `govern` about deployments, and about alerts in the hands of people."""
 AUDIT_ASKS = f"{ROOT}.auditing"
 """Asks of `govern` to append to the audit."""
-PROGRAMS = {WATCHLIST: "match", DEPLOYMENT: "govern", CASES: "govern", AUDIT_ASKS: "govern"}
+PROGRAMS = {DETECT_IMAGES: "detect", WATCHLIST: "match", DEPLOYMENT: "govern", CASES: "govern", AUDIT_ASKS: "govern"}
 """Who answers asks, where the subject has not the name of the program."""
 
 

@@ -41,19 +41,25 @@ SIGHTING = {
     "detect_score": 0.875,
     "quality": QUALITY,
 }
+DETECT_REQUEST = messages.DetectRequest(
+    camera="gate-1", frame=1234, width=1920, height=1080, jpeg=b"\xff\xd8 a frame \xff\xd9"
+)
+DETECTIONS = messages.Detections(
+    camera="gate-1",
+    frame=1234,
+    boxes=np.array([[1.5, 2.5, 30.25, 40.0], [100, 50, 180, 160]], np.float32),
+    landmarks=np.arange(20, dtype=np.float32).reshape(2, 5, 2),
+    detect_scores=np.array([0.875, 0.75], np.float32),
+)
 LIST_AND_SUBJECT = {"watch_list": "wanted", "subject": "S-0001"}
 CANDIDATE = messages.Candidate(**LIST_AND_SUBJECT, score=0.625)
 RAISED = records.Raised(alert="a1b2c3", **LIST_AND_SUBJECT, score=0.5625, sample=2)
 
 _EXAMPLES = (
-    messages.DetectRequest(camera="gate-1", frame=1234, width=1920, height=1080, jpeg=b"\xff\xd8 a frame \xff\xd9"),
-    messages.Detections(
-        camera="gate-1",
-        frame=1234,
-        boxes=np.array([[1.5, 2.5, 30.25, 40.0], [100, 50, 180, 160]], np.float32),
-        landmarks=np.arange(20, dtype=np.float32).reshape(2, 5, 2),
-        detect_scores=np.array([0.875, 0.75], np.float32),
-    ),
+    DETECT_REQUEST,
+    DETECTIONS,
+    messages.DetectImagesRequest(images=(DETECT_REQUEST,)),
+    messages.DetectImagesReply(found=(DETECTIONS, None), reasons=("", "not a JPEG that can be read")),
     messages.Sample(**SIGHTING, chip=CHIP, portrait=b"\xff\xd8 a portrait \xff\xd9"),
     messages.Probe(
         **SIGHTING, template=TEMPLATE, template_version="sface-2021dec", portrait=b"\xff\xd8 a portrait \xff\xd9"

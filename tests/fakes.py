@@ -48,7 +48,8 @@ class Portraits:
         self.kept = {}
         self.dropped = []
 
-    async def put(self, key, jpeg):
+    async def put(self, key, jpeg, *, first=False):
+        assert not (first and key in self.kept)
         self.kept[key] = jpeg
 
     async def drop(self, key):

@@ -1,6 +1,7 @@
 """One example of every record, act and answer of governance: see `tests/examples.py`."""
 
 from proto import governance, requests, sealed
+from proto.messages import EnrolReply
 
 NOW = 1_700_000_000.0
 DRAFT = governance.DeploymentDraft(
@@ -127,6 +128,9 @@ ENTRY_OF_AUDIT = governance.AuditEntry(
     record_version=3,
     details={"threshold": 0.5, "references": 3, "cameras": "gate-1 gate-2"},
 )
+REFERENCE_IMAGE = requests.ReferenceImage(
+    subject="S-0001", reference="front", image=b"\x89PNG an image", entry=ENTRY_FORM
+)
 _ON_ALERT = {"deployment": "station-north", "alert": "a1b2c3"}
 
 GOVERNANCE_EXAMPLES = (
@@ -202,8 +206,11 @@ GOVERNANCE_EXAMPLES = (
     requests.Adjudication(**_ON_ALERT, event="decision", status="confirmed", officer="d-green", at=NOW + 20),
     requests.CreateListRequest(form=LIST_FORM),
     requests.ImportRequest(watch_list="wanted", step="begin", manifest_sha256="f6" * 32, images=3),
-    requests.EnrolEntryRequest(
-        watch_list="wanted", subject="S-0001", reference="front", image=b"\x89PNG an image", entry=ENTRY_FORM
+    REFERENCE_IMAGE,
+    requests.EnrolEntryRequest(watch_list="wanted", **dict(REFERENCE_IMAGE)),
+    requests.EnrolImagesRequest(watch_list="wanted", import_id="f00d-1", images=(REFERENCE_IMAGE,)),
+    requests.EnrolImagesReply(
+        images=(EnrolReply(watch_list="wanted", subject="S-0001", reference="front", enrolled=True, already=True),)
     ),
     requests.EnrolmentNotice(watch_list="wanted", subject="S-0001", sha256="c3" * 32, reason="warrant 17/2023"),
     requests.RemoveEntryRequest(watch_list="wanted", subject="S-0001", reason="warrant withdrawn"),

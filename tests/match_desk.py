@@ -14,16 +14,18 @@ from libs.geometry import REFERENCE_POINTS_PX
 from libs.officers import sign
 from proto import codec, subjects
 from proto.governance import AuditEntry, EntryForm, WatchListForm
-from proto.messages import Detections, EmbedReply
+from proto.messages import DetectImagesReply, Detections, EmbedReply
 from proto.requests import (
     AuditReply,
     CreateListRequest,
     DestroyListRequest,
     DuplicatesRequest,
     EnrolEntryRequest,
+    EnrolImagesRequest,
     EnrolmentNotice,
     ExpireListRequest,
     ImportRequest,
+    ReferenceImage,
     RemoveEntryRequest,
 )
 from services.match.duplicates import Duplicates
@@ -157,9 +159,9 @@ class Pictures(Portraits):
         super().__init__()
         self.life = life
 
-    async def put(self, key, jpeg):
+    async def put(self, key, jpeg, *, first=False):
         self.life.step("portraits.put")
-        await super().put(key, jpeg)
+        await super().put(key, jpeg, first=first)
 
     async def drop(self, key):
         self.life.step("portraits.drop")
@@ -180,7 +182,7 @@ class Peers:
         self.asks.append(subject)
         if subject in self.away:
             raise TransientError("nobody answered")
-        if subject == subjects.DETECT:
+        if subject == subjects.DETECT_IMAGES:
             return faces(*([face_at()] * self.faces))(message)
         if subject == subjects.EMBED:
             return embedded(message)
@@ -266,17 +268,24 @@ class MatchDesk:
         return await self.watchlists.create(self.act(request, who))
 
     async def enrol(self, subject, number=0, import_id="", who="l-stone", name="wanted", **entry):
-        request = EnrolEntryRequest(
-            watch_list=name,
+        image = self.image(subject, number, **entry)
+        if import_id:
+            (reply,) = await self.bring([image], import_id, who, name)
+            return reply
+        request = EnrolEntryRequest(watch_list=name, **dict(image))
+        return await self.membership.enrol(self.act(with_notice(self.crew[who], request, self.clock), who))
+
+    async def bring(self, images, import_id, who="l-stone", name="wanted"):
+        request = EnrolImagesRequest(watch_list=name, import_id=import_id, images=tuple(images))
+        return (await self.membership.enrol_images(self.act(request, who))).images
+
+    def image(self, subject, number=0, **entry):
+        return ReferenceImage(
             subject=subject,
             reference=entry.pop("reference", f"{number}.png"),
             image=entry.pop("image", None) or png(picture(number)),
             entry=entry_form(self.clock, **entry),
-            import_id=import_id,
         )
-        if not import_id:
-            request = with_notice(self.crew[who], request, self.clock)
-        return await self.membership.enrol(self.act(request, who))
 
     async def step(self, step, import_id="", who="l-stone", name="wanted", **rest):
         request = ImportRequest(watch_list=name, step=step, import_id=import_id, **rest)
@@ -374,18 +383,19 @@ def face_at(x=200.0, y=150.0, eyes_px=60.0):
 
 
 def faces(*landmarks, scores=None):
-    """A detector that always answers these."""
+    """A detector that always answers these for each image."""
     stacked = np.stack(landmarks).astype(np.float32) if landmarks else np.zeros((0, 5, 2), np.float32)
     boxes = np.concatenate([stacked.min(1) - 20, stacked.max(1) + 20], 1) if landmarks else np.zeros((0, 4))
 
     def detect(ask):
-        return Detections(
-            camera=ask.camera,
-            frame=ask.frame,
+        found = Detections(
+            camera=ask.images[0].camera,
+            frame=ask.images[0].frame,
             boxes=boxes.astype(np.float32),
             landmarks=stacked,
             detect_scores=np.array(scores or [0.95] * len(landmarks), np.float32),
         )
+        return DetectImagesReply(found=[found] * len(ask.images), reasons=[""] * len(ask.images))
 
     return detect
 

@@ -10,7 +10,7 @@ from libs.service import Host
 from libs.settings import NatsSettings, ServiceSettings
 from proto import subjects
 from proto.governance import AuditEntry
-from proto.messages import Detections, DetectRequest, EmbedReply, EmbedRequest
+from proto.messages import DetectImagesReply, DetectImagesRequest, EmbedReply, EmbedRequest
 from proto.requests import AuditReply, AuditRequest
 from services.match.service import match
 from tests.match_desk import VERSION, face_at, faces
@@ -33,7 +33,7 @@ class Peers:
         self.held.set()
         self.asked = asyncio.Event()
 
-    async def detect(self, ask: DetectRequest) -> Detections:
+    async def detect(self, ask: DetectImagesRequest) -> DetectImagesReply:
         self.asked.set()
         await self.held.wait()
         return faces(face_at())(ask)
@@ -67,7 +67,7 @@ async def answering_peers(nats_server, log):
     peers = Peers()
     async with (
         connect(NatsSettings(url=nats_server.url), "peers", log) as bus,
-        bus.answering(subjects.DETECT, DetectRequest, peers.detect, 8),
+        bus.answering(subjects.DETECT_IMAGES, DetectImagesRequest, peers.detect, 8),
         bus.answering(subjects.EMBED, EmbedRequest, peers.embed, 8),
         bus.micro_service("auditing", subjects.AUDIT_ASKS, {"append": Endpoint(AuditRequest, peers.append)}),
     ):

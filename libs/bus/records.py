@@ -94,7 +94,9 @@ class Records(Generic[M]):
             with as_transient(f"{self._bucket.name} could not be written"):
                 store = await self._store()
                 data = codec.encode(record)
-                written = await (store.update(key, data, last=revision) if revision else store.create(key, data))
+                if not revision:
+                    return await store.create(key, data)  # what was there before was overwritten when it was erased
+                written = await store.update(key, data, last=revision)
                 await self._forget(key, written)
                 return written
         except TransientError as error:

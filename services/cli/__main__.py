@@ -14,7 +14,7 @@ def main() -> int:
     code = _loaded_and_run()
     # CPython remembers that Ctrl-C struck within an `exec` (each dataclass is made by one), though it was caught since,
     # and would end `python -m` by the signal instead of with our code. The next `exec` clears that.
-    exec("")  # noqa: S102
+    exec("")  # noqa: S102  a fixed text
     return code
 
 

@@ -15,22 +15,28 @@ from proto.codec import DecodeError
 from proto.governance import EntryRecord, WatchListRecord
 from proto.messages import EnrolReply
 from proto.requests import (
+    EnrolImagesReply,
+    EnrolImagesRequest,
     EntriesReply,
     EntriesRequest,
     ImportRequest,
     ListReply,
+    ReferenceImage,
 )
 from services.cli.client import Client
 from services.cli.patience import heed_cancellation, insist
-from services.cli.reference_images import ImageFile, Refusal, UnusableFileError, enrol_request, refusal_of, refused
+from services.cli.reference_images import ImageFile, Refusal, UnusableFileError, read_image, refusal_of, refused
 
 ENROL_TIMEOUT_S = 30.0
-"""How long one image may take; it takes about 30 ms."""
+"""How long an act may take; an image takes about 30 ms."""
 STEP_TIMEOUT_S = 300.0
 """How long beginning, completing or taking back may take: the last overwrites what it takes back."""
-SUBJECTS_AT_ONCE = 32
-"""Subjects whose images are under way at a time, so that they share messages and ways to the disk. Those of one go one
-after the other."""
+IMAGES_AN_ACT = 8
+"""Images that one act brings at most, for a message costs more than what is in it."""
+BYTES_AN_ACT = 2**20
+"""Of their files, unless it is one file: they are opened together, too."""
+ACTS_AT_ONCE = 4
+"""Acts under way at a time, so that nobody waits for the next."""
 PAGE = 2000
 """Entries asked for at a time."""
 WRONG_ASKS = frozenset({"403", "404", "409"})
@@ -57,6 +63,7 @@ class ImportResult:
         return self.enrolled + self.already + len(self.refused)
 
 
+_Read = tuple[ImageFile, ReferenceImage]
 OnProgress = Callable[[ImportResult], None]
 
 
@@ -148,45 +155,58 @@ class _Import:
     on_progress: OnProgress
 
     async def run(self, images: Sequence[ImageFile]) -> None:
-        """Enrols them, several subjects at a time."""
-        by_subject: dict[str, list[ImageFile]] = {}
-        for image in images:
-            by_subject.setdefault(image.subject, []).append(image)
-        waiting = iter(by_subject.values())
+        """Enrols them, several acts at a time."""
+        parcels = _parcels(images)
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(SUBJECTS_AT_ONCE):
-                    group.create_task(self._in_turn(waiting))
+                for _ in range(ACTS_AT_ONCE):
+                    group.create_task(self._in_turn(parcels))
         except BaseExceptionGroup as errors:  # they all met the same
             raise _first(errors) from None
         order = {image.path: number for number, image in enumerate(images)}
         self.result.refused.sort(key=lambda refusal: order[refusal.image])
 
-    async def _in_turn(self, waiting: Iterator[list[ImageFile]]) -> None:
-        for images in waiting:  # which all of these share
-            for image in images:
-                await self._take(image)
-                heed_cancellation()
-                self.on_progress(self.result)
+    async def _in_turn(self, parcels: Iterator[list[ImageFile]]) -> None:
+        for parcel in parcels:  # which all of these share
+            for batch in self._read(parcel):
+                await self._enrol(batch)
 
-    async def _take(self, image: ImageFile) -> None:
-        """Enrols one image, or notes why it was refused."""
+    def _read(self, parcel: Sequence[ImageFile]) -> Iterator[list[_Read]]:
+        """The images of a parcel with the bytes of their files, as many together as one act may bring."""
+        batch: list[_Read] = []
+        for image in parcel:
+            try:
+                read = image, read_image(image)  # a file is read sooner than a thread is woken
+            except UnusableFileError as error:
+                self._refuse(image, error.reason, error.remedy)
+                continue
+            if len(batch) == IMAGES_AN_ACT or sum(len(one.image) for _, one in (*batch, read)) > BYTES_AN_ACT:
+                if batch:
+                    yield batch
+                batch = []
+            batch.append(read)
+        if batch:
+            yield batch
+
+    async def _enrol(self, batch: Sequence[_Read]) -> None:
+        """Enrols images, or notes why they were refused; an act that is refused is done again image by image."""
+        request = EnrolImagesRequest(
+            watch_list=self.watch_list, import_id=self.import_id, images=tuple(read for _, read in batch)
+        )
+        act = partial(self.client.act, f"{subjects.WATCHLIST}.enrol_images", request, EnrolImagesReply, ENROL_TIMEOUT_S)
         try:
-            reply = await self._enrol(image)
-        except AskError as error:
-            if error.code in WRONG_ASKS:
-                raise
-            self.result.refused.append(refused(image, error.detail))
-        except UnusableFileError as error:
-            self.result.refused.append(refused(image, error.reason, error.remedy))
+            replies = (await insist(act)).images
         except (PermanentError, DecodeError) as error:
-            self.result.refused.append(refused(image, str(error)))
+            if isinstance(error, AskError) and error.code in WRONG_ASKS:
+                raise
+            if len(batch) > 1:
+                for one in batch:
+                    await self._enrol([one])
+            else:
+                self._refuse(batch[0][0], error.detail if isinstance(error, AskError) else str(error))
         else:
-            self._count(image, reply)
-
-    async def _enrol(self, image: ImageFile) -> EnrolReply:
-        ask = enrol_request(self.watch_list, image, self.import_id)  # a file is read sooner than a thread is woken
-        return await insist(partial(self.client.act, f"{subjects.WATCHLIST}.enrol", ask, EnrolReply, ENROL_TIMEOUT_S))
+            for (image, _), reply in zip(batch, replies, strict=True):
+                self._count(image, reply)
 
     def _count(self, image: ImageFile, reply: EnrolReply) -> None:
         if reply.already:
@@ -197,6 +217,30 @@ class _Import:
                 self.result.notes[reply.reason] = self.result.notes.get(reply.reason, 0) + 1
         else:
             self.result.refused.append(refusal_of(image, reply))
+        self._tell()
+
+    def _refuse(self, image: ImageFile, reason: str, remedy: str = "") -> None:
+        self.result.refused.append(refused(image, reason, remedy))
+        self._tell()
+
+    def _tell(self) -> None:
+        heed_cancellation()
+        self.on_progress(self.result)
+
+
+def _parcels(images: Sequence[ImageFile]) -> Iterator[list[ImageFile]]:
+    """The images, cut where an act is full, but never between those of one subject: they go one after the other."""
+    by_subject: dict[str, list[ImageFile]] = {}
+    for image in images:
+        by_subject.setdefault(image.subject, []).append(image)
+    parcel: list[ImageFile] = []
+    for own in by_subject.values():
+        parcel += own
+        if len(parcel) >= IMAGES_AN_ACT:
+            yield parcel
+            parcel = []
+    if parcel:
+        yield parcel
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

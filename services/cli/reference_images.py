@@ -13,7 +13,7 @@ from libs.images import IMAGE_SUFFIXES
 from proto import codec
 from proto.governance import EntryForm
 from proto.messages import EnrolReply
-from proto.requests import EnrolEntryRequest, EnrolmentNotice
+from proto.requests import EnrolEntryRequest, EnrolmentNotice, ReferenceImage
 from services.cli.client import Client
 
 MAX_REFERENCE_BYTES = 7 * 1024 * 1024
@@ -95,11 +95,11 @@ class UnusableFileError(PermanentError):
         self.remedy = remedy
 
 
-def enrol_request(watch_list: str, image: ImageFile, import_id: str = "") -> EnrolEntryRequest:
-    """The request to enrol an image file.
+def read_image(image: ImageFile) -> ReferenceImage:
+    """The image with the bytes of its file, as it is sent.
 
     Raises:
-        PermanentError: it cannot be read, is too large, or its name is.
+        UnusableFileError: it cannot be read, is too large, or its name is.
     """
     try:
         data = image.path.read_bytes()
@@ -109,14 +109,7 @@ def enrol_request(watch_list: str, image: ImageFile, import_id: str = "") -> Enr
         most = MAX_REFERENCE_BYTES // 2**20
         raise UnusableFileError(f"the file has {len(data) / 2**20:.1f} MiB, at most {most} are taken", FILE_TOO_LARGE)
     try:
-        return EnrolEntryRequest(
-            watch_list=watch_list,
-            subject=image.subject,
-            reference=image.name,
-            image=data,
-            entry=image.entry,
-            import_id=import_id,
-        )
+        return ReferenceImage(subject=image.subject, reference=image.name, image=data, entry=image.entry)
     except ValidationError:
         reason = "the subject id or the name of the file will not do: at most 128 letters, no control characters"
         raise UnusableFileError(reason, "give it a shorter one") from None
@@ -127,16 +120,16 @@ def single_request(client: Client, watch_list: str, image: ImageFile) -> EnrolEn
 
     Raises:
         UserError: nobody is named who acts.
-        PermanentError: as `enrol_request`.
+        UnusableFileError: as `read_image`.
     """
-    request = enrol_request(watch_list, image)
+    read = read_image(image)
     notice = EnrolmentNotice(
         watch_list=watch_list,
         subject=image.subject,
-        sha256=hashlib.sha256(request.image).hexdigest(),
+        sha256=hashlib.sha256(read.image).hexdigest(),
         reason=image.entry.reason,
     )
-    return request.model_copy(update={"notice": codec.encode(client.sign(notice))})
+    return EnrolEntryRequest(**dict(read), watch_list=watch_list, notice=codec.encode(client.sign(notice)))
 
 
 def _is_image(path: Path) -> bool:

@@ -1,7 +1,8 @@
-"""Answers `DetectRequest` with `Detections`: a stateless stage, scaled by starting more of it."""
+"""Answers where the faces in a frame are, or in several images: a stateless stage, scaled by starting more of it."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -16,7 +17,7 @@ from libs.models import open_session
 from libs.service import Host
 from libs.settings import InferenceSettings, load
 from proto import subjects
-from proto.messages import Detections, DetectRequest
+from proto.messages import DetectImagesReply, DetectImagesRequest, Detections, DetectRequest
 from services.detect.settings import DetectSettings
 from services.detect.yunet import Faces, YuNet
 
@@ -59,7 +60,18 @@ async def detect(host: Host) -> AsyncIterator[None]:
             host.log.debug("detected", camera=ask.camera, frame=ask.frame, faces=len(found.boxes))
             return found
 
-        async with host.bus.answering(subjects.DETECT, DetectRequest, answer, host.settings.concurrency):
+        async def answer_all(ask: DetectImagesRequest) -> DetectImagesReply:
+            found = await asyncio.gather(*(batcher(image) for image in ask.images))
+            return DetectImagesReply(
+                found=tuple(None if isinstance(one, PermanentError) else one for one in found),
+                reasons=tuple(one.reason if isinstance(one, PermanentError) else "" for one in found),
+            )
+
+        concurrency = host.settings.concurrency
+        async with (
+            host.bus.answering(subjects.DETECT, DetectRequest, answer, concurrency),
+            host.bus.answering(subjects.DETECT_IMAGES, DetectImagesRequest, answer_all, concurrency),
+        ):
             yield
 
 

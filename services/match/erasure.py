@@ -5,12 +5,12 @@ What is taken off last is what says that the rest is still there: the entry of a
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from typing import TypeVar
 
 from libs.gallery import ReferenceEntry, UnknownWatchListError
+from libs.waiting import settled
 from proto import subjects
 from proto.governance import EntryRecord
 from services.match.provenance import live, stripped
@@ -94,7 +94,4 @@ async def _each(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> Non
         for item in waiting:  # which all of these share
             await work(item)
 
-    came_to = await asyncio.gather(*(in_turn() for _ in range(AT_ONCE)), return_exceptions=True)
-    for error in came_to:
-        if isinstance(error, BaseException):
-            raise error
+    await settled(in_turn() for _ in range(AT_ONCE))

@@ -9,7 +9,6 @@ from typing import Any
 from libs.actor import Stage
 from libs.bus import Endpoint, Records
 from libs.gallery import Gallery, GallerySettings, open_gallery
-from libs.gallery.grouping import GroupedGallery
 from libs.images import use_one_thread
 from libs.officers import Roster
 from libs.service import Host
@@ -35,8 +34,8 @@ from services.match.sweeper import Sweeper
 from services.match.watchlists import WatchLists
 
 OpenBooks = tuple[Warrants, Entries]
-ENROLMENTS_AT_ONCE = 32
-"""Images under way at a time; they are embedded and stored in groups."""
+BATCHES_AT_ONCE = 4
+"""Acts of imports under way at a time, of several images each: so that detect and embed never wait for the next."""
 
 
 @asynccontextmanager
@@ -45,7 +44,7 @@ async def match(host: Host) -> AsyncIterator[None]:
     use_one_thread()
     settings, trust = load(MatchSettings), load(TrustSettings)
     roster = Roster(trust.officers, trust.key())
-    gallery = GroupedGallery(open_gallery(_gallery_settings(settings)))
+    gallery = open_gallery(_gallery_settings(settings))
     enrolment = Enrolment(host.bus, settings.template_version, load(EnrolmentSettings))
     try:
         async with (
@@ -75,7 +74,8 @@ async def _lists_kept(
     endpoints: dict[str, Endpoint[Any]] = {
         "create": Endpoint(Sealed, lists.create),
         "import": Endpoint(Sealed, imports.step),
-        "enrol": Endpoint(Sealed, membership.enrol, concurrency=ENROLMENTS_AT_ONCE),
+        "enrol": Endpoint(Sealed, membership.enrol),
+        "enrol_images": Endpoint(Sealed, membership.enrol_images, concurrency=BATCHES_AT_ONCE),
         "remove": Endpoint(Sealed, removals.remove),
         "expire": Endpoint(Sealed, lists.expire),
         "destroy": Endpoint(Sealed, lists.destroy),

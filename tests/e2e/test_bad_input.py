@@ -20,7 +20,7 @@ import pytest
 from libs import log
 from libs.settings import LogSettings
 from proto import codec, subjects
-from proto.messages import DeadLetter, Detections, DetectRequest
+from proto.messages import DeadLetter, DetectImagesReply, DetectImagesRequest, Detections, DetectRequest
 from services.cli.stack import StackOptions, open_stack
 
 
@@ -252,6 +252,13 @@ async def test_a_frame_of_absurd_dimensions_is_refused_and_detect_lives_on(tmp_p
         reply = await client.request(subjects.DETECT, huge, timeout=5)
         assert reply.headers["Nats-Service-Error-Code"] == "400"
         assert "width" in reply.headers["Nats-Service-Error"]
+
+        good = ask.model_copy(update={"jpeg": jpeg})
+        several = DetectImagesRequest(images=(good, ask, good))
+        found = await running.bus.ask(subjects.DETECT_IMAGES, several, DetectImagesReply)
+        assert [len(one.boxes) if one else 0 for one in found.found] == [1, 0, 1]
+        assert found.reasons[::2] == ("", "")
+        assert "out of bounds" in found.reasons[1]
         assert running.programs["detect"].restarts == 0
         await _still_detects(running.bus, assets)
         await client.close()

@@ -27,7 +27,6 @@ from libs.gallery import (
     open_gallery,
 )
 from libs.gallery.contract import collection_name
-from libs.gallery.grouping import GroupedGallery
 from tests.qdrant_rest import qdrant_peer
 
 D = 128
@@ -360,60 +359,6 @@ async def test_an_empty_list_holds_no_pairs_and_an_unknown_one_is_named(gallery)
 
 
 # Enrolments that share their way to the disk
-
-
-class Counted:
-    """A gallery that counts how often it is asked to enrol, and holds each enrolment until it may go on."""
-
-    def __init__(self, gallery):
-        self.gallery = gallery
-        self.groups = []
-        self.begun, self.may_go_on = asyncio.Event(), asyncio.Event()
-
-    async def enrol(self, watch_list, references):
-        self.groups.append(len(references))
-        self.begun.set()
-        await self.may_go_on.wait()
-        await self.gallery.enrol(watch_list, references)
-
-
-async def test_enrolments_that_come_while_one_is_stored_are_stored_together(edge):
-    engine = open_gallery(edge)
-    await engine.create("wanted")
-    counted = Counted(engine)
-    grouped = GroupedGallery(counted)
-    first = asyncio.create_task(grouped.enrol("wanted", one_each(unit_templates(1))))
-    await counted.begun.wait()
-    others = [
-        asyncio.create_task(grouped.enrol("wanted", [reference(f"t{i}", 0, row)]))
-        for i, row in enumerate(unit_templates(9, seed=2))
-    ]
-    await asyncio.sleep(0)
-    counted.may_go_on.set()
-    await asyncio.gather(first, *others)
-    assert counted.groups == [1, 9]
-    assert await engine.count("wanted") == 10
-    await engine.close()
-
-
-async def test_a_bad_enrolment_spoils_none_that_is_stored_with_it(edge):
-    engine = open_gallery(edge)
-    await engine.create("wanted")
-    counted = Counted(engine)
-    grouped = GroupedGallery(counted)
-    good, bad = unit_templates(1)[0], np.zeros(D, np.float32)
-    tasks = [asyncio.create_task(grouped.enrol("wanted", [reference("first", 0, good)]))]
-    await counted.begun.wait()
-    tasks += [
-        asyncio.create_task(grouped.enrol("wanted", [reference(name, 0, template)]))
-        for name, template in (("good", good), ("bad", bad))
-    ]
-    await asyncio.sleep(0)
-    counted.may_go_on.set()
-    came_to = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(outcome) for outcome in came_to] == [type(None), type(None), PermanentError]
-    assert [entry.subject for entry in await engine.references("wanted")] == ["first", "good"]
-    await engine.close()
 
 
 # The embedded engine: durability, ownership, erasure, damage

@@ -6,14 +6,21 @@ import pytest
 
 from libs.bus import AskError
 from libs.errors import TransientError, UserError
-from proto import codec
+from proto import codec, subjects
 from proto.governance import WatchListRecord
 from proto.messages import EnrolReply
-from proto.requests import EnrolEntryRequest, ImportRequest, ListReply
+from proto.requests import EnrolImagesReply, EnrolImagesRequest, ImportRequest, ListReply
 from proto.sealed import Act
 from services.cli import importing
 from services.cli.client import Client
-from services.cli.importing import SUBJECTS_AT_ONCE, NothingEnrolledError, import_images, manifest_sha256
+from services.cli.importing import (
+    ACTS_AT_ONCE,
+    BYTES_AN_ACT,
+    IMAGES_AN_ACT,
+    NothingEnrolledError,
+    import_images,
+    manifest_sha256,
+)
 from services.cli.reference_images import ImageFile, folder_images
 from tests.governance_examples import ENTRY_FORM, WATCH_LIST
 
@@ -21,22 +28,27 @@ from tests.governance_examples import ENTRY_FORM, WATCH_LIST
 class Match:
     """A `match` that refuses some images, is away for so many asks, and keeps what it was asked.
 
-    It answers nobody before it has had `waits_for` enrolments at a time.
+    It answers nobody before it has had `waits_for` acts at a time. It refuses as a whole what brings one of `spoilt`.
     """
 
-    def __init__(self, refuses=(), there=(), away=0, waits_for=1, error=None):
-        self.refuses, self.there, self.away, self.error = refuses, there, away, error
+    def __init__(self, refuses=(), there=(), away=0, waits_for=1, error=None, spoilt=()):
+        self.refuses, self.there, self.away, self.error, self.spoilt = refuses, there, away, error, spoilt
         self.waits_for = waits_for
         self.enough = asyncio.Event()
-        self.asked = []
+        self.acts = []
         self.steps = []
         self.in_flight = self.most_in_flight = 0
 
-    async def ask(self, _subject, sealed, _expected, _timeout_s=None):
+    @property
+    def asked(self):
+        return [image.reference for act in self.acts for image in act.images]
+
+    async def ask(self, subject, sealed, _expected, _timeout_s=None):
         act = codec.decode(Act, sealed.body)
         if act.holds == "import_request":
             return self._step(codec.decode(ImportRequest, act.request))
-        return await self._enrol(codec.decode(EnrolEntryRequest, act.request))
+        assert subject == f"{subjects.WATCHLIST}.enrol_images"
+        return await self._enrol(codec.decode(EnrolImagesRequest, act.request))
 
     def _step(self, request):
         self.steps.append(request)
@@ -57,11 +69,16 @@ class Match:
             raise TransientError("nobody answered", 0.0)
         if self.error is not None:
             raise self.error
-        self.asked.append((request.subject, request.reference, request.import_id))
-        named = {"watch_list": request.watch_list, "subject": request.subject, "reference": request.reference}
-        if request.reference in self.refuses:
+        if any(image.reference in self.spoilt for image in request.images):
+            raise AskError("watchline.v1.watchlist.enrol_images", "500", "KeyError")
+        self.acts.append(request)
+        return EnrolImagesReply(images=[self._reply(request, image) for image in request.images])
+
+    def _reply(self, request, image):
+        named = {"watch_list": request.watch_list, "subject": image.subject, "reference": image.reference}
+        if image.reference in self.refuses:
             return EnrolReply(**named, enrolled=False, reason="no face was found", remedy="use another image")
-        return EnrolReply(**named, enrolled=True, already=request.reference in self.there)
+        return EnrolReply(**named, enrolled=True, already=image.reference in self.there)
 
 
 def folder_of(tmp_path, *names):
@@ -87,7 +104,7 @@ async def test_an_import_is_begun_and_completed_with_what_it_came_to(tmp_path, c
     assert (begin.step, begin.images, begin.import_id) == ("begin", 3, "")
     assert (complete.step, complete.images, complete.refused, complete.import_id) == ("complete", 3, 1, "f00d-1")
     assert complete.manifest_sha256 == begin.manifest_sha256
-    assert {import_id for *_, import_id in match.asked} == {"f00d-1"}
+    assert {act.import_id for act in match.acts} == {"f00d-1"}
     assert done.record.state == "ready"
 
 
@@ -114,21 +131,43 @@ async def test_what_the_next_image_would_meet_too_stops_the_import(tmp_path, cre
     assert [step.step for step in match.steps] == ["begin"]
 
 
-async def test_several_subjects_are_enrolled_at_a_time_and_told_in_their_order(tmp_path, crew):
-    names = [f"{number:02}.jpg" for number in range(SUBJECTS_AT_ONCE + 4)]
-    match = Match(refuses={"17.jpg", "03.jpg", "04.jpg"}, waits_for=SUBJECTS_AT_ONCE)
+async def test_several_acts_are_under_way_at_a_time_and_told_in_the_order_of_the_images(tmp_path, crew):
+    names = [f"{number:03}.jpg" for number in range(ACTS_AT_ONCE * IMAGES_AN_ACT + 4)]
+    match = Match(refuses={"017.jpg", "003.jpg", "004.jpg"}, waits_for=ACTS_AT_ONCE)
     done = await imported(match, folder_of(tmp_path, *names), crew)
-    assert match.most_in_flight == SUBJECTS_AT_ONCE
-    assert [refusal.image.name for refusal in done.refused] == ["03.jpg", "04.jpg", "17.jpg"]
-    assert done.enrolled == SUBJECTS_AT_ONCE + 1
+    assert match.most_in_flight == ACTS_AT_ONCE
+    assert {len(act.images) for act in match.acts} == {IMAGES_AN_ACT, 4}
+    assert [refusal.image.name for refusal in done.refused] == ["003.jpg", "004.jpg", "017.jpg"]
+    assert (done.enrolled, sorted(match.asked)) == (len(names) - 3, names)
 
 
 async def test_the_images_of_one_subject_go_one_after_the_other(tmp_path, crew):
     match = Match()
-    folder = folder_of(tmp_path, "anna.jpg", *(f"anna/{number}.jpg" for number in range(9)))
-    await imported(match, folder, crew)
+    names = ["anna.jpg", *(f"anna/{number:02}.jpg" for number in range(3 * IMAGES_AN_ACT))]
+    await imported(match, folder_of(tmp_path, *names), crew)
     assert match.most_in_flight == 1
-    assert [reference for _, reference, _ in match.asked] == ["anna.jpg", *(f"{number}.jpg" for number in range(9))]
+    assert match.asked == [name.rpartition("/")[2] for name in names]
+
+
+async def test_an_act_brings_no_more_bytes_than_are_opened_together(tmp_path, crew):
+    folder = folder_of(tmp_path, *(f"{number}.jpg" for number in range(5)))
+    for number in (1, 2, 3):
+        (folder / f"{number}.jpg").write_bytes(bytes(BYTES_AN_ACT * number // 3))
+    match = Match()
+    await imported(match, folder, crew)
+    assert sorted(tuple(image.reference for image in act.images) for act in match.acts) == [
+        ("0.jpg", "1.jpg"),
+        ("2.jpg",),
+        ("3.jpg",),
+        ("4.jpg",),
+    ]
+
+
+async def test_an_image_that_spoils_an_act_is_found_and_the_others_go_on(tmp_path, crew):
+    match = Match(spoilt={"2.jpg"})
+    done = await imported(match, folder_of(tmp_path, *(f"{number}.jpg" for number in range(5))), crew)
+    assert [(refusal.image.name, refusal.reason) for refusal in done.refused] == [("2.jpg", "KeyError")]
+    assert (done.enrolled, match.asked) == (4, ["0.jpg", "1.jpg", "3.jpg", "4.jpg"])
 
 
 async def test_a_name_that_is_too_long_is_refused_and_the_others_go_on(tmp_path, crew):
@@ -154,7 +193,7 @@ async def test_a_file_that_is_too_large_is_refused_before_it_is_sent(tmp_path, c
     assert [(refusal.image.name, refusal.reason) for refusal in done.refused] == [
         ("large.jpg", "the file has 8.0 MiB, at most 7 are taken")
     ]
-    assert [reference for _, reference, _ in match.asked] == ["fine.jpg"]
+    assert match.asked == ["fine.jpg"]
 
 
 async def test_a_folder_of_which_nothing_can_be_enrolled_is_taken_back_with_its_first_reason(tmp_path, crew):

@@ -4,9 +4,9 @@ import pytest
 
 from libs.errors import ConflictError, MissingError, PermanentError
 from libs.officers import ForbiddenError
-from proto.requests import EnrolEntryRequest
+from proto import subjects
 from services.match.provenance import reviewed
-from tests.match_desk import NOTHING, DeadError, MatchDesk, entry_form, picture, png
+from tests.match_desk import NOTHING, DeadError, MatchDesk, picture, png
 
 MANIFEST = "f6" * 32
 
@@ -144,6 +144,76 @@ async def test_an_entry_that_was_taken_off_before_stays_off_when_its_import_is_t
     assert desk.biometrics() == NOTHING
 
 
+async def test_images_that_come_together_are_answered_in_their_order_each_for_itself(desk):
+    import_id = await begun(desk)
+    images = [
+        desk.image("S-2", 2),
+        desk.image("S-1", 1),
+        desk.image("S-3", 3, image=b"a text file"),
+        desk.image("S-4", 4, expires_at=desk.clock()),
+        desk.image("S-1", 5),
+    ]
+    replies = await desk.bring(images, import_id)
+    assert [(reply.subject, reply.reference, reply.enrolled) for reply in replies] == [
+        ("S-2", "2.png", True),
+        ("S-1", "1.png", True),
+        ("S-3", "3.png", False),
+        ("S-4", "4.png", False),
+        ("S-1", "5.png", True),
+    ]
+    assert "not a JPEG" in replies[2].reason
+    assert replies[3].reason == "the entry has expired"
+    assert desk.biometrics()[0] == ["S-1/1.png", "S-1/5.png", "S-2/2.png"]
+    assert [image.reference for image in desk.entry("S-1").images] == ["1.png", "5.png"]
+    assert desk.peers.asks.count(subjects.EMBED) == 1
+
+
+async def test_the_portrait_is_that_of_the_best_of_the_images_that_come_together(desk):
+    import_id = await begun(desk)
+    poor, good = desk.image("S-1", 2, image=png(picture(2, shades=60))), desk.image("S-1", 1)
+    await desk.bring([poor, good], import_id)
+    (portrait,) = desk.portraits.kept.values()
+    await desk.bring([desk.image("S-2", 1, reference="alone.png")], import_id)
+    assert desk.portraits.kept["reference.wanted.S-2"] == portrait
+
+
+async def test_a_file_that_comes_twice_together_is_enrolled_once(desk):
+    import_id = await begun(desk)
+    replies = await desk.bring([desk.image("S-1", 1, reference=f"{n}.png") for n in "abc"], import_id)
+    assert [(reply.reference, reply.enrolled, reply.already) for reply in replies] == [
+        ("a.png", True, False),
+        ("b.png", True, True),
+        ("c.png", True, True),
+    ]
+    assert desk.biometrics()[0] == ["S-1/a.png"]
+    desk.peers.faces = 0
+    replies = await desk.bring([desk.image("S-2", 2, reference=f"{n}.png") for n in "ab"], import_id)
+    assert [(reply.enrolled, reply.already, reply.reason) for reply in replies] == [
+        (False, False, "no face was found in the image")
+    ] * 2
+
+
+async def test_of_two_images_of_one_name_that_come_together_the_second_is_refused(desk):
+    import_id = await begun(desk)
+    first, second = await desk.bring([desk.image("S-1", n, reference="front.png") for n in (1, 2)], import_id)
+    assert (first.enrolled, second.enrolled) == (True, False)
+    assert "front.png" in second.reason
+    assert len(desk.entry("S-1").images) == 1
+
+
+async def test_particulars_that_differ_among_images_that_come_together_are_said_to_be_not_taken(desk):
+    import_id = await begun(desk)
+    images = [desk.image("S-1", 1), desk.image("S-1", 2, reason="another"), desk.image("S-2", 3)]
+    replies = await desk.bring(images, import_id)
+    assert [reply.reason for reply in replies] == ["", "the entry keeps the reason it has", ""]
+
+
+async def test_an_image_of_an_import_by_itself_names_no_import_and_is_refused_while_one_is_under_way(desk):
+    await begun(desk)
+    with pytest.raises(ConflictError, match="is under way: complete it"):
+        await desk.enrol("S-1", 1)
+
+
 async def test_a_name_is_taken_back_with_its_entry(desk):
     import_id = await begun(desk)
     await enrol_named(desk, "S-1", "Jane Doe", import_id)
@@ -153,16 +223,9 @@ async def test_a_name_is_taken_back_with_its_entry(desk):
     assert set(desk.names.erased) == {"wanted.S-1"}
 
 
-async def enrol_named(desk, subject, name, import_id=""):
-    request = EnrolEntryRequest(
-        watch_list="wanted",
-        subject=subject,
-        reference="a.png",
-        image=png(picture(1)),
-        entry=entry_form(desk.clock, name=name),
-        import_id=import_id,
-    )
-    return await desk.membership.enrol(desk.act(request))
+async def enrol_named(desk, subject, name, import_id):
+    (reply,) = await desk.bring([desk.image(subject, 1, reference="a.png", name=name)], import_id)
+    return reply
 
 
 @pytest.mark.parametrize("step", ["complete", "abort"])

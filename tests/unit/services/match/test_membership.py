@@ -119,7 +119,7 @@ async def test_an_entry_that_has_expired_already_is_refused(desk, clock):
     reply = await desk.enrol("S-1", 1, expires_at=clock())
     assert (reply.enrolled, reply.reason) == (False, "the entry has expired")
     assert reply.remedy
-    assert desk.peers.asks.count(subjects.DETECT) == 0
+    assert desk.peers.asks.count(subjects.DETECT_IMAGES) == 0
 
 
 async def test_another_image_of_the_same_name_is_refused_so_that_nothing_is_overwritten(desk):
@@ -136,7 +136,7 @@ async def test_a_reference_that_could_be_taken_for_another_subjects_is_refused(d
     assert desk.biometrics() == NOTHING
 
 
-@pytest.mark.parametrize("who", [subjects.DETECT, subjects.EMBED])
+@pytest.mark.parametrize("who", [subjects.DETECT_IMAGES, subjects.EMBED])
 async def test_a_stage_that_is_away_is_said_so_and_nothing_is_kept(desk, who):
     desk.peers.away = (who,)
     with pytest.raises(TransientError, match="nobody answered"):

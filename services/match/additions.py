@@ -1,0 +1,245 @@
+"""Adds images to lists, several at a time: which of them are taken, and in which order what is written.
+
+Nothing is said to be there before it is: the reference is written first, then the portrait and the name, and last the
+entry. So a program that dies in between leaves what the sweeper erases, never a person of whom something is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from libs.bus import Conflict
+from libs.errors import ConflictError
+from libs.gallery import Reference
+from libs.waiting import settled
+from proto import subjects
+from proto.governance import EnrolledImage, EntryRecord, NameRecord
+from proto.messages import EnrolReply
+from proto.requests import ReferenceImage
+from services.match.enrolment import Enrolment, FaceReference, RefusedImageError
+from services.match.provenance import has_image, live, not_taken, reviewed, with_image
+from services.match.registry import ATTEMPTS, Registry
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images on their way onto a list together."""
+
+    watch_list: str
+    images: Sequence[ReferenceImage]
+    import_id: str = ""
+    """The import that brings them, if any."""
+
+
+@dataclass
+class _OnItsWay:
+    """One of them, and what became of it."""
+
+    of: ReferenceImage
+    sha256: str
+    reply: EnrolReply | None = None
+
+
+@dataclass(frozen=True)
+class _Usable:
+    """One that shows one usable face."""
+
+    image: _OnItsWay
+    face: FaceReference
+
+    @property
+    def of(self) -> ReferenceImage:
+        """As it was given."""
+        return self.image.of
+
+    @property
+    def quality(self) -> float:
+        """Of the face, unified."""
+        return self.face.quality.unified
+
+
+async def nothing_first() -> None:
+    """What is done before an import's images are written."""
+
+
+class Additions:
+    """Makes entries of images."""
+
+    def __init__(self, registry: Registry, enrolment: Enrolment) -> None:
+        self._registry = registry
+        self._enrolment = enrolment
+
+    async def add(self, batch: Batch, first: Callable[[], Awaitable[None]] = nothing_first) -> list[EnrolReply]:
+        """What became of each image, in their order; if any is written at all, `first` is done before.
+
+        Raises:
+            ConflictError: somebody else went on changing an entry.
+            TransientError: detect, embed, the bus or the gallery is away: ask again.
+        """
+        images = [_OnItsWay(image, sha256_of(image)) for image in batch.images]
+        once: dict[tuple[str, str], _OnItsWay] = {}
+        for image in images:
+            once.setdefault((image.of.subject, image.sha256), image)
+        seen: dict[tuple[str, str], str] = {}
+        for image in once.values():
+            await self._settle_unseen(batch, image, seen)
+        new = [image for image in once.values() if image.reply is None]
+        usable = []
+        for image, face in zip(new, await self._enrolment.references_of([one.of.image for one in new]), strict=True):
+            if isinstance(face, RefusedImageError):
+                image.reply = _refused(batch, image.of, face)
+            else:
+                usable.append(_Usable(image, face))
+        if usable:
+            await first()
+            await self._write(batch, usable)
+        return [_answer(image, once[image.of.subject, image.sha256]) for image in images]
+
+    async def _settle_unseen(self, batch: Batch, image: _OnItsWay, seen: dict[tuple[str, str], str]) -> None:
+        """Answers for an image that need not be looked at: it is there, or cannot be taken whatever it shows.
+
+        `seen` has the hashes of those before it, by subject and reference.
+        """
+        of, key = image.of, subjects.key(batch.watch_list, image.of.subject)
+        entry = self._registry.book.entries.get(key)
+        if has_image(entry, image.sha256):
+            await self._review(key, image.sha256)
+            image.reply = _reply(batch, of, enrolled=True, already=True)
+            return
+        there = {one.reference: one.sha256 for one in live(entry)} if entry is not None else {}
+        namesake = there.get(of.reference) or seen.setdefault((of.subject, of.reference), image.sha256)
+        if problem := _problem(of, self._registry.clock(), named_before=namesake != image.sha256):
+            image.reply = _refused(batch, of, problem)
+
+    async def _review(self, key: str, digest: str) -> None:
+        """Notes that an image which is there was put forward again: a list is as old as what nobody has reviewed."""
+        for _ in range(ATTEMPTS):
+            found = await self._registry.entries.get(key)
+            if found is None:
+                return
+            entry, revision = found
+            try:
+                await self._registry.entries.replace(key, reviewed(entry, digest, self._registry.clock()), revision)
+            except Conflict:
+                continue
+            return
+        raise ConflictError("somebody else is changing the entry: try again")
+
+    async def _write(self, batch: Batch, usable: Sequence[_Usable]) -> None:
+        """Writes all that belongs to usable images, and their replies."""
+        now, by_subject = self._registry.clock(), defaultdict[str, list[_Usable]](list)
+        await self._registry.gallery.enrol(batch.watch_list, [self._reference(one, now) for one in usable])
+        for one in usable:
+            by_subject[one.of.subject].append(one)
+        await settled(self._add(batch, own, now) for own in by_subject.values())
+
+    def _reference(self, one: _Usable, now: float) -> Reference:
+        return Reference(
+            subject=one.of.subject,
+            reference=f"{one.of.subject}/{one.of.reference}",
+            template=one.face.template,
+            template_version=self._registry.template_version,
+            enrolled_at=now,
+        )
+
+    async def _add(self, batch: Batch, own: Sequence[_Usable], now: float) -> None:
+        """Adds images to the entry of their subject, which they all are of.
+
+        Raises:
+            ConflictError: somebody else went on changing the entry.
+            TransientError: the bus is away.
+        """
+        registry, subject = self._registry, own[0].of.subject
+        key = subjects.key(batch.watch_list, subject)
+        heard = registry.book.entries.get(key) is not None
+        for _ in range(ATTEMPTS):
+            found = await registry.entries.get(key) if heard else None
+            before, revision = found or (None, 0)
+            await self._show(batch, before, own)
+            entry = before or EntryRecord(watch_list=batch.watch_list, subject=subject, images=())
+            for one in own:
+                note = not_taken(entry, one.of.entry)
+                one.image.reply = _reply(batch, one.of, enrolled=True, reason=note, quality=one.face.quality)
+                entry = with_image(entry, one.of.entry, _enrolled(batch, one, now))
+            try:
+                await registry.entries.replace(key, entry, revision)
+            except Conflict:
+                heard = True
+                continue
+            return
+        raise ConflictError("somebody else is changing the entry: try again")
+
+    async def _show(self, batch: Batch, before: EntryRecord | None, own: Sequence[_Usable]) -> None:
+        """Keeps the name of a new entry and the portrait of its best image.
+
+        What was there before an import stays, so that the import can be taken back.
+        """
+        images = live(before) if before is not None else ()
+        best, subject = max(own, key=lambda one: one.quality), own[0].of.subject
+        key = subjects.reference_portrait(batch.watch_list, subject)
+        if not images:
+            await self._registry.portraits.put(key, best.face.portrait, first=before is None)
+            if name := own[0].of.entry.name:
+                await self._registry.names.put(subjects.key(batch.watch_list, subject), NameRecord(name=name))
+        elif all(image.import_id == batch.import_id and image.quality < best.quality for image in images):
+            await self._registry.portraits.put(key, best.face.portrait)  # which erases the one before it
+
+
+def sha256_of(image: ReferenceImage) -> str:
+    """The hash of the image file, in hexadecimal digits."""
+    return hashlib.sha256(image.image).hexdigest()
+
+
+def _problem(image: ReferenceImage, now: float, *, named_before: bool) -> RefusedImageError | None:
+    """Why the particulars of an image cannot be taken, if they cannot."""
+    if image.entry.expires_at <= now:
+        return RefusedImageError("the entry has expired", "give a later time to expire")
+    if "/" in image.reference or not image.reference.isprintable():
+        return RefusedImageError("the reference has a slash or a control character in it", "give it another name")
+    if named_before:
+        return RefusedImageError(
+            f"another image named {image.reference} is enrolled for the subject",
+            "give the file another name, or remove the entry first",
+        )
+    return None
+
+
+def _enrolled(batch: Batch, one: _Usable, now: float) -> EnrolledImage:
+    return EnrolledImage(
+        reference=one.of.reference,
+        sha256=one.image.sha256,
+        quality=one.quality,
+        enrolled_at=now,
+        import_id=batch.import_id,
+    )
+
+
+def _answer(image: _OnItsWay, same: _OnItsWay) -> EnrolReply:
+    """The reply for an image; for one that is the `same` file as one before it, that one's, and that it is there."""
+    if same.reply is None:
+        raise RuntimeError("an image was neither enrolled nor refused")
+    if image is same:
+        return same.reply
+    named = {"reference": image.of.reference, "already": same.reply.enrolled}
+    return same.reply.model_copy(update=named)
+
+
+def _reply(batch: Batch, image: ReferenceImage, *, enrolled: bool, **rest: object) -> EnrolReply:
+    named = {"watch_list": batch.watch_list, "subject": image.subject, "reference": image.reference}
+    return EnrolReply(**named, enrolled=enrolled, **rest)
+
+
+def _refused(batch: Batch, image: ReferenceImage, error: RefusedImageError) -> EnrolReply:
+    return _reply(
+        batch,
+        image,
+        enrolled=False,
+        reason=error.reason,
+        remedy=error.remedy,
+        component=error.component,
+        measured=error.measured,
+        required=error.required,
+    )
