@@ -10,10 +10,10 @@ from proto import subjects
 from proto.governance import DeploymentRecord
 from proto.requests import Intervention
 from proto.sealed import Sealed
-from services.govern.audit_details import fit
-from services.govern.cases import Cases
+from services.govern.audit.details import fit
+from services.govern.cases.desk import Cases
 from services.govern.office import Office
-from services.govern.profiles import load_profiles
+from services.govern.profiles.reading import load_profiles
 from services.govern.settings import GovernSettings
 from tests.examples import changed
 from tests.fakes import Shelf

@@ -13,8 +13,8 @@ from proto.governance import Case, DeploymentRecord, EntryRecord, Passage, Watch
 from proto.messages import Alert
 from proto.requests import CaseReply, CaseRequest, ListRequest
 from proto.sealed import Sealed
-from services.govern.cases import Cases
-from services.govern.ledger import Chain
+from services.govern.audit.ledger import Chain
+from services.govern.cases.desk import Cases
 from services.govern.office import Office
 from services.govern.settings import GovernSettings
 from tests.casework import Book, profile

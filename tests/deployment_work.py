@@ -8,11 +8,11 @@ from proto import subjects
 from proto.governance import Deed, Warrant
 from proto.records import CameraRecord
 from proto.requests import AmendRequest, DeploymentRequest, DraftRequest, TransitionRequest
-from services.govern.audit_details import fit
-from services.govern.deployments import Deployments
+from services.govern.audit.details import fit
+from services.govern.deployments.desk import Deployments
+from services.govern.deployments.reconcile import Reconciler
 from services.govern.office import Office
-from services.govern.profiles import load_profiles
-from services.govern.reconcile import Reconciler
+from services.govern.profiles.reading import load_profiles
 from services.govern.settings import GovernSettings
 from tests.casework import Book, Ledger, Wire
 from tests.examples import changed

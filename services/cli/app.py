@@ -18,11 +18,17 @@ from libs.bus import AskError
 from libs.errors import PermanentError, TransientError, UserError
 from libs.service import main as serve
 from proto import codec
-from services.cli import acting, alerts, audit, console, deployment, officer, trials, watchlist
-from services.cli.config import load_config
+from services.cli import acting, console
+from services.cli.alerts import commands as alerts
+from services.cli.audit import commands as audit
+from services.cli.deployments import commands as deployments
+from services.cli.machine.config import load_config
+from services.cli.machine.stack import SERVICES
+from services.cli.machine.up import run_up
+from services.cli.officers import commands as officers
 from services.cli.signals import until_done
-from services.cli.stack import SERVICES
-from services.cli.up import run_up
+from services.cli.trials import commands as trials
+from services.cli.watchlists import commands as watchlists
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 """What Typer raises for arguments that do not fit: it exports the most special case alone."""
@@ -59,14 +65,14 @@ assets_app = typer.Typer(no_args_is_help=True, help="Models and demo media, fetc
 for trial in (trials.demo, trials.replay, trials.bench):
     app.command(rich_help_panel=TRY)(trial)
 for name, group in (
-    ("watchlist", watchlist.app),
-    ("deployment", deployment.app),
+    ("watchlist", watchlists.app),
+    ("deployment", deployments.app),
     ("alerts", alerts.app),
     ("audit", audit.app),
-    ("officer", officer.app),
+    ("officer", officers.app),
 ):
     app.add_typer(group, name=name, rich_help_panel=GOVERN)
-app.command("keys", rich_help_panel=GOVERN)(officer.keys)
+app.command("keys", rich_help_panel=GOVERN)(officers.keys)
 app.add_typer(assets_app, name="assets", rich_help_panel=RUN)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from services.cli.patience import Stop
-from services.cli.supervisor import first_error
 
 T = TypeVar("T")
 
@@ -58,3 +57,11 @@ class Interruption:
         elif not self.cancelled:
             self.cancelled = True
             self._task.cancel()
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error inside nested groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

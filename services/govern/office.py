@@ -16,7 +16,7 @@ from proto.messages import Message
 from proto.records import CameraRecord
 from proto.requests import AuditRequest
 from proto.sealed import Sealed
-from services.govern.profiles import Profile
+from services.govern.profiles.reading import Profile
 from services.govern.settings import GovernSettings
 
 M = TypeVar("M", bound=Message)
@@ -47,7 +47,7 @@ class Book(Protocol[M_co]):
 
 
 class Ledger(Protocol):
-    """The audit: `services.govern.ledger.Chain`."""
+    """The audit: `services.govern.audit.ledger.Chain`."""
 
     async def append(self, request: AuditRequest) -> AuditEntry:
         """The entry of an act; the one that is there already where its id came before. Raises `TransientError`."""

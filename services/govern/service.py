@@ -41,19 +41,19 @@ from proto.requests import (
     ListRequest,
 )
 from proto.sealed import GOVERN, Sealed
-from services.govern.auditing import Auditing
-from services.govern.cases import Cases
-from services.govern.deployments import Deployments
-from services.govern.erasure import Erasure
-from services.govern.figures import Counts, Figures
-from services.govern.ledger import Chain
+from services.govern.audit.desk import Auditing
+from services.govern.audit.ledger import Chain
+from services.govern.cases.desk import Cases
+from services.govern.deployments.desk import Deployments
+from services.govern.deployments.figures import Counts, Figures
+from services.govern.deployments.reconcile import Reconciler
+from services.govern.deployments.vault import Shelves, Vault
 from services.govern.office import Office
-from services.govern.profiles import load_profiles
-from services.govern.reconcile import Reconciler
+from services.govern.profiles.reading import load_profiles
+from services.govern.retention.erasure import Erasure
+from services.govern.retention.sweeper import Sweeper
 from services.govern.settings import GovernSettings
 from services.govern.surviving import surviving
-from services.govern.sweeper import Sweeper
-from services.govern.vault import Shelves, Vault
 
 DESTROY_S = 30.0
 """How long `match` may take to destroy a list: files are rewritten."""

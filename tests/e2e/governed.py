@@ -34,11 +34,11 @@ from proto.requests import (
     TransitionRequest,
 )
 from proto.sealed import Sealed
-from services.cli.cameras import register
 from services.cli.client import Client
-from services.cli.importing import import_images
-from services.cli.reference_images import folder_images
-from services.cli.stack import Stack, StackOptions, open_stack
+from services.cli.machine.cameras import register
+from services.cli.machine.stack import Stack, StackOptions, open_stack
+from services.cli.watchlists.importing import import_images
+from services.cli.watchlists.reference_images import folder_images
 from tests.crew import Crew
 from tests.nats_server import NatsServer
 

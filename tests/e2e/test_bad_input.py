@@ -21,7 +21,7 @@ from libs import log
 from libs.settings import LogSettings
 from proto import codec, subjects
 from proto.messages import DeadLetter, DetectImagesReply, DetectImagesRequest, Detections, DetectRequest
-from services.cli.stack import StackOptions, open_stack
+from services.cli.machine.stack import StackOptions, open_stack
 
 
 def said(done) -> str:

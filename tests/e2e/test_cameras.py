@@ -14,7 +14,7 @@ from pathlib import Path
 from libs.bus import Mirror, Records
 from proto import subjects
 from proto.records import CameraRecord, CameraStatus, Lease
-from services.cli.stack import SERVICES, Stack
+from services.cli.machine.stack import SERVICES, Stack
 from tests.crew import Crew
 from tests.e2e.governed import Officers, governed_stack
 from tests.rtsp_camera import RtspCamera

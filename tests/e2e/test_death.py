@@ -9,10 +9,10 @@ import pytest
 
 from libs import log
 from libs.settings import LogSettings
-from services.cli.evaluation import open_evaluation
-from services.cli.outcome import Progress
-from services.cli.replay import Replay, ReplayOptions
-from services.cli.stack import StackOptions
+from services.cli.machine.stack import StackOptions
+from services.cli.trials.evaluation import open_evaluation
+from services.cli.trials.outcome import Progress
+from services.cli.trials.replay import Replay, ReplayOptions
 from tests.e2e.conftest import Watchline, figures
 
 

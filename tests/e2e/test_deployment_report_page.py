@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from services.cli.deployment_page import render
-from services.cli.deployment_summary import summarise
+from services.cli.deployments.report.page import render
+from services.cli.deployments.report.summary import summarise
 from tests.deployment_figures import END, HOSTILE, figures, record, watch_list
 
 PHONE_PX, DESK_PX = 390, 1200

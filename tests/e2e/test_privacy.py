@@ -12,9 +12,9 @@ import pytest
 from libs import log
 from libs.settings import LogSettings
 from proto import subjects
-from services.cli.evaluation import open_evaluation
-from services.cli.replay import OnEnded, Replay, ReplayOptions
-from services.cli.stack import StackOptions
+from services.cli.machine.stack import StackOptions
+from services.cli.trials.evaluation import open_evaluation
+from services.cli.trials.replay import OnEnded, Replay, ReplayOptions
 
 SLICE_BYTES = 32
 """Long enough that it does not occur by chance, short enough to find a part."""

@@ -12,8 +12,8 @@ import pytest
 
 from proto.messages import Alert
 from proto.quality import Quality
-from services.cli.replay import CameraCount, Outcome, Refusal
-from services.cli.report import write_report
+from services.cli.trials.replay import CameraCount, Outcome, Refusal
+from services.cli.trials.report import write_report
 
 HOSTILE = "<script>document.title='obeyed'</script>"
 PHONE_PX, DESK_PX = 390, 1200

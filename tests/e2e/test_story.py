@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from libs.seals import Signer
-from services.cli.stack import free_port
+from services.cli.machine.stack import free_port
 from tests.e2e import story as told
 
 PAGE = Path(__file__).parents[2] / "docs" / "walkthrough.md"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.stack import free_port
+from services.cli.machine.stack import free_port
 from tests.e2e.governed import Officers, officers_at, states_on_disk
 
 CONFIG = """

@@ -16,9 +16,10 @@ from tests.waiting import SOON_S, soon
 
 PROGRAM = """
 import sys
-from services.cli import alerts, app
+from services.cli import app
+from services.cli.alerts import commands
 app.app.registered_groups = [group for group in app.app.registered_groups if group.name != "alerts"]
-app.app.add_typer(alerts.app, name="alerts")
+app.app.add_typer(commands.app, name="alerts")
 sys.exit(app.run())
 """
 SEEN, REFERENCE = b"\xff\xd8 seen", b"\xff\xd8 reference"

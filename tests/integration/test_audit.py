@@ -19,9 +19,9 @@ from libs.settings import NatsSettings
 from proto import codec, subjects
 from proto.governance import Deed
 from proto.requests import AuditRequest
-from services.cli.audit import app
-from services.cli.audit_desk import Wanted, followed
-from services.govern.ledger import Chain
+from services.cli.audit.commands import app
+from services.cli.audit.desk import Wanted, followed
+from services.govern.audit.ledger import Chain
 from tests.examples import changed
 from tests.waiting import eventually, soon
 

@@ -9,7 +9,7 @@ from proto import subjects
 from proto.governance import Case
 from proto.requests import AdjudicateRequest, Adjudication, CaseReply, CasesReply, Intervention, ListRequest
 from proto.sealed import Sealed
-from services.govern.evidence import decision_of
+from services.govern.cases.evidence import decision_of
 from tests.control_room import NORTH, RED, casework, opened_room
 from tests.examples import changed
 from tests.waiting import soon, until

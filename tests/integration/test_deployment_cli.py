@@ -13,16 +13,17 @@ from libs.settings import ServiceSettings
 from proto import subjects
 from proto.governance import WatchListRecord
 from proto.records import CameraRecord
-from services.cli.deployment_draft import template
+from services.cli.deployments.draft import template
 from services.govern.service import govern
 from tests.examples import changed
 from tests.waiting import soon
 
 PROGRAM = """
 import sys
-from services.cli import app, deployment
+from services.cli import app
+from services.cli.deployments import commands
 app.app.registered_groups = [group for group in app.app.registered_groups if group.name != "deployment"]
-app.app.add_typer(deployment.app, name="deployment")
+app.app.add_typer(commands.app, name="deployment")
 sys.exit(app.run())
 """
 

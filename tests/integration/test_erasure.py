@@ -13,9 +13,9 @@ from proto.governance import AuditEntry, Case, FaceCount, Passage, SearchCount
 from proto.messages import Alert
 from proto.records import CameraStatus, RecentAlerts, TrackState
 from proto.sealed import Sealed
-from services.govern.erasure import EVER, Erasure, proof_of
-from services.govern.ledger import Chain
-from services.govern.sweeper import Sweeper
+from services.govern.audit.ledger import Chain
+from services.govern.retention.erasure import EVER, Erasure, proof_of
+from services.govern.retention.sweeper import Sweeper
 from tests.examples import EXAMPLES, changed
 from tests.waiting import soon
 

@@ -37,9 +37,9 @@ from proto.requests import (
     TransitionRequest,
 )
 from proto.sealed import Sealed
-from services.govern.erasure import Erasure
-from services.govern.ledger import Chain
-from services.govern.sealing import WarrantDesk
+from services.govern.audit.ledger import Chain
+from services.govern.deployments.sealing import WarrantDesk
+from services.govern.retention.erasure import Erasure
 from services.govern.service import MatchLists, govern
 from tests.examples import changed
 from tests.waiting import SOON_S, soon, until

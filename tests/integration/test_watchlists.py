@@ -21,10 +21,10 @@ from proto.requests import (
     ListRequest,
     RemoveEntryRequest,
 )
-from services.cli import importing
 from services.cli.client import Client
-from services.cli.importing import abort_import, entries_of, import_images
-from services.cli.reference_images import ImageFile, single_request
+from services.cli.watchlists import importing
+from services.cli.watchlists.importing import abort_import, entries_of, import_images
+from services.cli.watchlists.reference_images import ImageFile, single_request
 from tests.match_desk import VERSION, entry_form, list_form, picture, png, with_notice
 from tests.match_world import answering_peers, running_match
 

@@ -19,7 +19,7 @@ def test_every_service_has_its_files(service):
     files = {path.name for path in folder.glob("*.py")}
     assert {"__init__.py", "__main__.py", "service.py", "settings.py"} < files
     assert len((folder / "__main__.py").read_text().splitlines()) <= 25
-    assert list((ROOT / "tests" / "unit" / "services" / service).glob("test_*.py"))
+    assert list((ROOT / "tests" / "unit" / "services" / service).rglob("test_*.py"))
 
 
 def test_a_service_is_a_folder_and_every_folder_is_one():

@@ -29,11 +29,11 @@ from libs.models import open_session
 from libs.settings import InferenceSettings, LogSettings, load
 from services.cli.bench.pipeline import THIS_PROGRAM
 from services.cli.bench.usage import Processes, Usage, cpu_per_frame
-from services.cli.evaluation import Evaluation, list_form, open_evaluation
-from services.cli.importing import import_images
-from services.cli.manifest import entry_form
-from services.cli.reference_images import ImageFile, folder_images
-from services.cli.stack import StackOptions
+from services.cli.machine.stack import StackOptions
+from services.cli.trials.evaluation import Evaluation, list_form, open_evaluation
+from services.cli.watchlists.importing import import_images
+from services.cli.watchlists.manifest import entry_form
+from services.cli.watchlists.reference_images import ImageFile, folder_images
 from services.detect.settings import DetectSettings
 from services.detect.yunet import YuNet
 from services.embed.settings import EmbedSettings

@@ -17,8 +17,8 @@ import numpy as np
 
 from proto.messages import Alert
 from services.cli.bench.footage import Footage
-from services.cli.evaluation import Evaluation
-from services.cli.replay import Outcome, Progress, Replay, ReplayOptions
+from services.cli.trials.evaluation import Evaluation
+from services.cli.trials.replay import Outcome, Progress, Replay, ReplayOptions
 
 STAGES = ("ingest", "embed", "match", "alert", "delivery")
 """`ingest`: until the sample is on the bus; `embed`, `match`, `alert`: until the stage's own message is, or the alert

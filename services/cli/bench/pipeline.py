@@ -10,8 +10,8 @@ from pathlib import Path
 from libs.errors import UserError
 from services.cli.bench.limit import Work
 from services.cli.bench.usage import Processes, Usage
-from services.cli.evaluation import Evaluation
-from services.cli.replay import Outcome, Progress, Replay, ReplayOptions
+from services.cli.trials.evaluation import Evaluation
+from services.cli.trials.replay import Outcome, Progress, Replay, ReplayOptions
 
 THIS_PROGRAM = "watchline"
 """The name under which the figures list the process that runs the replay."""

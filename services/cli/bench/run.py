@@ -24,10 +24,10 @@ from services.cli.bench.naive import NaiveLoop, NaiveOptions, naive_options
 from services.cli.bench.pipeline import THIS_PROGRAM, Pipeline
 from services.cli.bench.show import print_figures
 from services.cli.bench.usage import Processes
-from services.cli.demo import REFERENCE, SUBJECT
-from services.cli.evaluation import Evaluation, open_evaluation
-from services.cli.replay import ReplayOptions
-from services.cli.stack import StackOptions
+from services.cli.machine.stack import StackOptions
+from services.cli.trials.demo import REFERENCE, SUBJECT
+from services.cli.trials.evaluation import Evaluation, open_evaluation
+from services.cli.trials.replay import ReplayOptions
 
 SOURCE = "WolfgangLanger_Pexels.mp4"
 """640 x 360, one face."""

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from libs.wording import fault, user_error
 from proto.governance import DeploymentDraft
 from proto.requests import AmendRequest, DeploymentRequest
-from services.govern.profiles import SHIPPED, Profile, load_profile
+from services.govern.profiles.reading import SHIPPED, Profile, load_profile
 from tests.examples import EXAMPLES
 
 DRAFT = EXAMPLES["deployment_record"].draft.model_dump()

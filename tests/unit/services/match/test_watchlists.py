@@ -7,7 +7,7 @@ from libs.officers import ForbiddenError
 from proto import codec
 from proto.requests import CreateListRequest, DestroyListRequest, EnrolEntryRequest, EntriesRequest, ListRequest
 from proto.sealed import Act, Sealed
-from services.govern.auditing import Auditing
+from services.govern.audit.desk import Auditing
 from tests.examples import changed
 from tests.match_desk import (
     DAY_S,

@@ -1,0 +1,1 @@
+"""`watchline alerts`: alerts as they happen, and what people decide about them."""

@@ -1,0 +1,1 @@
+"""`watchline audit`: the chain of what was done, verified, exported and read."""

@@ -1,0 +1,1 @@
+"""`watchline deployment`: drafts, acts on deployments, and how they are shown."""

@@ -1,0 +1,1 @@
+"""Watchline on one machine: its settings, its data, its programs and its cameras (`watchline up`)."""

@@ -1,0 +1,1 @@
+"""`watchline officer` and `watchline keys`: who may do what, and the keys with which they sign."""

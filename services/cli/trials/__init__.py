@@ -1,0 +1,1 @@
+"""`watchline demo` and `replay`: evaluations on recordings, from their first act to their report."""

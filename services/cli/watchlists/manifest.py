@@ -1,0 +1,198 @@
+"""Manifests of reference images: a CSV or JSON-lines file that says whose each image is and why they are listed.
+
+A manifest that cannot be read as one is refused whole. A bad row is reported by its line, and the others are taken.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from libs.errors import UserError
+from proto.governance import EntryForm
+from services.cli.deadline import parse_deadline
+from services.cli.watchlists.reference_images import ImageFile
+
+NEEDED = ("subject", "image", "reason", "requester", "source", "lawful_basis", "expires")
+OPTIONAL = ("reference", "image_date", "under_18", "under_18_rationale", "name")
+COLUMNS = (*NEEDED, *OPTIONAL)
+YES, NO = frozenset({"yes", "true", "1", "y"}), frozenset({"no", "false", "0", "n", ""})
+JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
+MAX_ROW_LETTERS = 100_000
+"""A line of a manifest has a few hundred."""
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that says nothing that can be imported."""
+
+    line: int
+    subject: str
+    image: str
+    reason: str
+    remedy: str
+
+
+@dataclass
+class Manifest:
+    """What a manifest asks for."""
+
+    images: list[ImageFile] = field(default_factory=list)
+    bad: list[BadRow] = field(default_factory=list)
+
+
+class _BadRowError(Exception):
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy
+
+
+def read_manifest(path: Path, folder: Path, defaults: Mapping[str, str], now: float) -> Manifest:
+    """What the manifest at `path` asks for; its images lie in `folder`. `defaults` fill what a row leaves open.
+
+    Raises:
+        UserError: it cannot be read, has a column that we do not know, or lacks one for which there is no default.
+    """
+    manifest, seen = Manifest(), set[tuple[str, str]]()
+    for line, row in _rows(path, defaults):
+        try:
+            manifest.images.append(_image(line, row, folder, now, seen))
+        except _BadRowError as error:
+            shown = str(row.get("subject") or ""), str(row.get("image") or "")
+            manifest.bad.append(BadRow(line, *shown, error.reason, error.remedy))
+    return manifest
+
+
+def entry_form(row: Mapping[str, str], now: float) -> EntryForm:
+    """The particulars of an entry.
+
+    Raises:
+        UserError: one will not do.
+    """
+    try:
+        return _entry(row, now)
+    except _BadRowError as error:
+        raise UserError(error.reason, error.remedy) from None
+
+
+def _rows(path: Path, defaults: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows with the lines they start on; where a row leaves something open, with the default."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"the manifest {path} cannot be read ({error.strerror})", "check the path") from None
+    except UnicodeDecodeError:
+        raise UserError(f"the manifest {path} is not UTF-8", "save it as CSV with UTF-8") from None
+    read = _json_rows if path.suffix.lower() in JSON_SUFFIXES else _csv_rows
+    for line, row in read(path, text, defaults):
+        given = {name: value for name, value in row.items() if value not in (None, "")}
+        yield line, {**defaults, **given}
+
+
+def _csv_rows(path: Path, text: str, defaults: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(text.splitlines(keepends=True), skipinitialspace=True, strict=True, restval="")
+    try:
+        _check_columns(path, [name.strip() for name in reader.fieldnames or ()], defaults)
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        before = reader.line_num
+        for row in reader:
+            yield before + 1, dict(row)
+            before = reader.line_num
+    except csv.Error as error:
+        raise UserError(f"line {reader.line_num + 1} of {path} is no CSV ({error})", "check its quotes") from None
+
+
+def _json_rows(path: Path, text: str, defaults: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line, row_text in enumerate(text.splitlines(), 1):
+        if not row_text.strip():
+            continue
+        try:
+            row = json.loads(row_text)
+        except ValueError as error:
+            raise UserError(f"line {line} of {path} is no JSON ({error})", "write one object a line") from None
+        if not isinstance(row, dict):
+            raise UserError(f"line {line} of {path} is no JSON object", "write one object a line")
+        _check_columns(path, row, defaults)
+        yield line, row
+
+
+def _check_columns(path: Path, names: Iterable[str], defaults: Mapping[str, str]) -> None:
+    """Does nothing for columns that can be imported.
+
+    Raises:
+        UserError: one is unknown, comes twice or is missing.
+    """
+    there = list(names)
+    known = f"the columns are {', '.join(NEEDED)}; and if you want {', '.join(OPTIONAL)}"
+    if unknown := [name for name in there if name not in COLUMNS]:
+        raise UserError(f"{path} has a column {unknown[0]!r}, which is not one of ours", known)
+    if len(set(there)) < len(there):
+        raise UserError(f"{path} has a column twice", known)
+    missing = [name for name in NEEDED if name not in there and name not in defaults]
+    if missing:
+        given = [name for name in missing if name not in ("subject", "image")]
+        remedy = known + (f"; or give {', '.join(map(_option, given))} for all" if given else "")
+        raise UserError(f"{path} has no column {missing[0]!r}", remedy)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _image(line: int, row: Mapping[str, Any], folder: Path, now: float, seen: set[tuple[str, str]]) -> ImageFile:
+    if None in row:
+        raise _BadRowError("the row has more values than there are columns", "quote values with commas in them")
+    for name, value in row.items():
+        if isinstance(value, (dict, list)) or len(str(value)) > MAX_ROW_LETTERS:
+            raise _BadRowError(f"{name} is no text", "write a short text")
+    texts = {name: str(value).strip() for name, value in row.items()}
+    for name in ("subject", "image"):
+        if not texts.get(name):
+            raise _BadRowError(f"{name} is empty", f"fill in {name}")
+    path = (folder / texts["image"]).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise _BadRowError("the image lies outside of the folder of images", "name it relative to --images")
+    entry = _entry(texts, now)
+    image = ImageFile(texts["subject"], path, entry, texts.get("reference", ""), line, given=texts["image"])
+    if (image.subject, image.name) in seen:
+        raise _BadRowError("the image comes twice for the subject", "remove one of the two rows")
+    seen.add((image.subject, image.name))
+    return image
+
+
+def _entry(row: Mapping[str, str], now: float) -> EntryForm:
+    for name in NEEDED[2:]:
+        if not row.get(name):
+            raise _BadRowError(f"{name} is empty", f"fill it in, or give {_option(name)} for all")
+    try:
+        return EntryForm(
+            reason=row["reason"],
+            requester=row["requester"],
+            source=row["source"],
+            lawful_basis=row["lawful_basis"],
+            image_date=row.get("image_date", ""),
+            under_18=_flag(row.get("under_18", "")),
+            under_18_rationale=row.get("under_18_rationale", ""),
+            expires_at=parse_deadline(row["expires"], now, "expires"),
+            name=row.get("name", ""),
+        )
+    except UserError as error:
+        raise _BadRowError(error.problem, error.remedy) from None
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        reason = f"{where}: {problem['msg']}" if where else str(problem["msg"]).removeprefix("Value error, ")
+        raise _BadRowError(reason, "mend the row") from None
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in YES | NO:
+        raise _BadRowError(f"under_18 is {text!r}", "write yes or no")
+    return text.lower() in YES

@@ -1,0 +1,291 @@
+"""The audit: appends every act to the chain in stream AUDIT, once, after the entry that is the last at that moment.
+
+The server takes an entry only while the last sequence is the one that the entry was made for, so that two writers
+cannot fork the chain: the slower one reads on and tries again. Acts have ids, and the one that is there already is
+never written twice, over restarts, over writers, and where an answer of the server was lost.
+
+Time in the chain never runs back: an entry made while the clock is behind the last one bears the time of that one, and
+says in `details` what the clock said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from libs import chain
+from libs.bus import Bus, Conflict, Records, Stored
+from libs.errors import PermanentError, TransientError
+from libs.log import Log
+from libs.seals import SealError, Signer
+from proto import codec, subjects
+from proto.governance import AuditEntry, AuditHead, Deed, Details, Event
+from proto.messages import Message
+from proto.requests import AuditRequest
+from proto.sealed import GOVERN, Sealed
+from services.govern.audit.details import fit
+
+HEAD = "head"
+"""The key of the newest head in bucket `heads`. A head that the chain came to contradict is kept under another."""
+TAIL = 256
+"""Entries at the end of the chain whose seals and links are checked at start; `watchline audit verify` checks all."""
+VERSION = re.compile(r"deployment\.(?P<deployment>.+)\.(?P<version>[0-9]{1,9})")
+"""Ids of acts on deployments: the n-th made version n of the record."""
+TRIES = 100
+"""How often another writer may come first."""
+
+
+class Stream(Protocol):
+    """The part of the bus that the chain lies on."""
+
+    async def append(self, stream: subjects.Stream, subject: str, message: Message, expected_last: int) -> int:
+        """The sequence of the message; raises `Conflict`."""
+
+    def stored(self, stream: subjects.Stream, subject: str = ">", first: int = 1) -> AsyncIterator[Stored]:
+        """What lies in the stream."""
+
+    async def stored_at(self, stream: subjects.Stream, sequence: int) -> Stored | None:
+        """What lies there, if there is anything."""
+
+    async def last_sequence(self, stream: subjects.Stream) -> int:
+        """The last sequence there."""
+
+
+class Heads(Protocol):
+    """Where sealed heads are kept, as `libs.bus.Records`."""
+
+    async def all(self) -> dict[str, Sealed]:
+        """Every head, by key."""
+
+    async def put(self, key: str, record: Sealed) -> int:
+        """Keeps a head."""
+
+
+class Chain:
+    """The chain as its writer knows it. Made by `open`."""
+
+    def __init__(
+        self, stream: Stream, heads: Heads, signer: Signer, log: Log, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._stream = stream
+        self._heads = heads
+        self._signer = signer
+        self._log = log
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._last = 0
+        self._digest = chain.GENESIS
+        self._at = 0.0
+        self._places: dict[str, list[int]] = {}
+        """Where entries lie that say they are of an act, by the id of the act. Not all need be true."""
+        self._versions: dict[str, dict[int, str]] = {}
+        """By deployment and version of its record, the id of the act that made it. Not all need be true."""
+        self._verified: dict[str, int] = {}
+        """By deployment, the highest version whose entry was found to be true."""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, bus: Bus, signer: Signer, log: Log, clock: Callable[[], float] = time.time
+    ) -> AsyncIterator[Chain]:
+        """The chain on a bus, read to its end. What is wrong with its tail is logged and written into it.
+
+        Raises:
+            TransientError: the server is away.
+        """
+        opened = cls(bus, Records(bus, subjects.HEADS, Sealed), signer, log, clock)
+        await opened.read()
+        yield opened
+
+    @property
+    def head(self) -> AuditHead:
+        """The last entry, as far as this writer knows; sequence 0 before the first."""
+        return AuditHead(sequence=self._last, sha256=self._digest.hex(), at=self._at)
+
+    @property
+    def entries(self) -> int:
+        """How many entries there are, as far as this writer knows."""
+        return self._last
+
+    async def alerts(self, deployment: str) -> set[str]:
+        """The ids of the alerts that were raised in a deployment, seeds not among them. Raises `TransientError`."""
+        raised: Event = "alert.raised"
+        found = set()
+        async for stored in self._stream.stored(subjects.AUDIT, subjects.audit(raised)):
+            entry = self._opened(stored)
+            if entry is not None and (entry.event, entry.deployment) == (raised, deployment):
+                found.add(entry.alert)
+        return found
+
+    async def append(self, request: AuditRequest) -> AuditEntry:
+        """The entry of an act; the one that is there already where its id came before.
+
+        Raises:
+            PermanentError: it holds what an audit may not, or another act has that id.
+            TransientError: the server is away or slow, or other writers came first all the time.
+        """
+        fitting = fit(request)
+        async with self._lock:
+            return await self._append_once(fitting)
+
+    async def _append_once(self, request: AuditRequest) -> AuditEntry:
+        for _ in range(TRIES):
+            if (there := await self._find(request.id)) is not None:
+                self._must_be_of(there, request)
+                return there
+            try:
+                return await self._append(request)
+            except Conflict:
+                await self._read_on()
+        raise TransientError("other writers of the audit came first all the time")
+
+    async def _append(self, request: AuditRequest) -> AuditEntry:
+        """The entry, now the last of the chain. Raises `Conflict` where another became that."""
+        at, details = self._time(request.details)
+        request = request.model_copy(update={"details": details})
+        entry = chain.following(request, self._last + 1, self._digest, at)
+        sealed = self._signer.seal(entry)
+        await self._stream.append(subjects.AUDIT, subjects.audit(entry.event), sealed, self._last)
+        self._note(entry.sequence, codec.encode(sealed), entry)
+        await self._publish_head()
+        return entry
+
+    def _must_be_of(self, there: AuditEntry, request: AuditRequest) -> None:
+        """Does nothing where the entry is of the act. Raises `PermanentError`: one act would hide another."""
+        one, other = there.deed, request.deed
+        if (there.event, one.act, one.who, one.verb) != (request.event, other.act, other.who, other.verb):
+            self._log.error("audit.contradicted", sequence=there.sequence, id=request.id)
+            raise PermanentError(f"the audit holds another act under {request.id}, at {there.sequence}: see the log")
+
+    async def version_of(self, key: str) -> int:
+        """The highest version of a deployment's record that the audit tells of; 0 where it knows no such deployment.
+
+        Raises:
+            TransientError: the server is away.
+        """
+        known = self._verified.get(key, 0)
+        newer = (version for version in self._versions.get(key, {}) if version > known)
+        for version in sorted(newer, reverse=True):
+            if await self._find(self._versions[key][version]) is not None:
+                self._verified[key] = version
+                return version
+        return known
+
+    def _time(self, details: Details) -> tuple[float, Details]:
+        """When an entry that is made now was made, and its details."""
+        now = self._clock()
+        if now >= self._at:
+            return now, details
+        self._log.warning("audit.clock_behind", seconds=round(self._at - now, 3))
+        return self._at, {**details, "clock_said": now}
+
+    async def _find(self, act: str) -> AuditEntry | None:
+        """The entry of an act, if there is one that is ours: what others wrote under its id does not count."""
+        for place in self._places.get(act, ()):
+            stored = await self._stream.stored_at(subjects.AUDIT, place)
+            if stored is not None and (entry := self._opened(stored)) is not None and entry.id == act:
+                return entry
+        return None
+
+    async def _read_on(self) -> None:
+        """Takes notice of what others have appended."""
+        last = await self._stream.last_sequence(subjects.AUDIT)
+        if last < self._last or not await self._is_where_it_was():  # made anew under a program that runs
+            await self.read()
+            return
+        async for stored in self._stream.stored(subjects.AUDIT, first=self._last + 1):
+            self._note(stored.sequence, stored.data, self._opened(stored))
+        self._last = max(self._last, last)
+
+    async def _is_where_it_was(self) -> bool:
+        """Whether the last entry that is known lies in the stream as it did."""
+        stored = await self._stream.stored_at(subjects.AUDIT, self._last) if self._last else None
+        return stored is None or chain.digest(stored.data) == self._digest
+
+    def _opened(self, stored: Stored) -> AuditEntry | None:
+        try:
+            return chain.open_entry(stored.data, self._signer.public)
+        except SealError as error:
+            self._log.error("audit.foreign", sequence=stored.sequence, reason=error.reason)
+            return None
+
+    def _note(self, place: int, data: bytes, entry: AuditEntry | None) -> None:
+        """Takes what lies at `place` for the last entry: whatever it is, the next one follows from its bytes."""
+        self._last, self._digest = place, chain.digest(data)
+        if entry is not None:
+            self._at = max(self._at, entry.at)
+        if (act := entry.id if entry is not None else chain.claimed_id(data)) is not None:
+            self._places.setdefault(act, []).append(place)
+            if (found := VERSION.fullmatch(act)) is not None:
+                self._versions.setdefault(subjects.key(found["deployment"]), {})[int(found["version"])] = act
+
+    # -- at start
+
+    async def read(self) -> None:
+        """Reads the chain from its beginning, and says in it what is wrong with its tail. Raises `TransientError`.
+
+        What was known before stays so: the chain must agree with the last head that this program has seen.
+        """
+        began, seen = time.monotonic(), self.head
+        self._last, self._digest, self._places = 0, chain.GENESIS, {}
+        last = await self._stream.last_sequence(subjects.AUDIT)
+        verifier = chain.Verifier(self._signer.public, first=max(1, last - TAIL + 1))
+        async for stored in self._stream.stored(subjects.AUDIT):
+            entry = verifier.take(stored.sequence, stored.data) if stored.sequence >= verifier.first else None
+            self._note(stored.sequence, stored.data, entry)
+        self._last = max(self._last, last)
+        self._log.info("audit.opened", entries=self._last, seconds=round(time.monotonic() - began, 3))
+        await self._report(verifier, [seen] if seen.sequence else [])
+
+    async def _report(self, verifier: chain.Verifier, seen: list[AuditHead]) -> None:
+        """Logs what is wrong with the tail, keeps the head that proves it, and writes it into the chain."""
+        heads = await open_heads(self._heads, self._signer)
+        newest = max([*seen, *(heads[key] for key in [HEAD] if key in heads)], key=_sequence, default=None)
+        breaks = verifier.verdict([newest] if newest else []).breaks
+        for found in breaks:
+            self._log.error("audit.broken", kind=found.kind, sequence=found.sequence, says=found.says)
+        if newest is not None and any(found.kind in ("cut", "rewritten", "changed") for found in breaks):
+            await self._heads.put(f"{HEAD}.{newest.sequence}.{newest.sha256[:16]}", self._signer.seal(newest))
+        for found in breaks:
+            await self._append_once(_noticed(found, self._clock()))
+        if self._last:
+            await self._publish_head()
+
+    async def _publish_head(self) -> None:
+        """Keeps the newest head where a chain that is cut short later can be held against it.
+
+        A writer that dies before this leaves an older head, which the chain still agrees with.
+        """
+        try:
+            await self._heads.put(HEAD, self._signer.seal(self.head))
+        except TransientError as error:  # the entry is in the chain; the next one brings its head
+            self._log.warning("audit.head_not_kept", reason=error.reason)
+
+
+async def open_heads(heads: Heads, signer: Signer) -> dict[str, AuditHead]:
+    """The heads that `signer` sealed, by key. Raises `TransientError`."""
+    opened = {}
+    for key, sealed in (await heads.all()).items():
+        try:
+            opened[key] = signer.public.open(sealed, AuditHead, signer.name)
+        except SealError:
+            continue
+    return opened
+
+
+def _sequence(head: AuditHead) -> int:
+    return head.sequence
+
+
+def _noticed(found: chain.Break, now: float) -> AuditRequest:
+    """What goes into the chain when something is wrong with it."""
+    return AuditRequest(
+        id=f"audit.broken.{found.kind}.{found.sequence}",
+        event="audit.broken",
+        deed=Deed(who=GOVERN, verb="notice", at=now, reason=found.says),
+        details={"kind": found.kind, "sequence": found.sequence},
+    )

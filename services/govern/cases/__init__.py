@@ -1,0 +1,1 @@
+"""Alerts in the hands of people: opened, decided, escalated, told."""

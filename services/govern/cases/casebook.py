@@ -1,0 +1,135 @@
+"""The records of cases, and what must be known to change one: its deployment, profile and list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from libs.bus import Conflict
+from libs.errors import ConflictError, MissingError, TransientError
+from proto import codec, subjects
+from proto.governance import Case, DeploymentRecord, Response
+from services.govern.cases.evidence import confirmers, unsigned, without_acts
+from services.govern.cases.telling import TRIES, Teller
+from services.govern.office import Office
+from services.govern.profiles.reading import Profile
+
+PAGE_CASES = 500
+PAGE_BYTES = 400_000
+"""Of the cases in one answer: the server takes 1 MiB, and reasons can be long."""
+LOOK_AGAIN_S = 5.0
+"""Pause before a confirmation is tried again whose list is not there."""
+
+
+class CaseBook:
+    """Finds and changes cases, by compare-and-set, and tells what has changed."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._teller = Teller(office)
+
+    async def find(self, deployment: str, alert: str) -> tuple[Case, int]:
+        """The case of an alert and its revision. Raises `MissingError`, `TransientError`."""
+        found = await self._office.cases.get(subjects.key(deployment, alert))
+        if found is None:
+            raise MissingError(f"there is no alert {alert} of deployment {deployment}: see `watchline alerts list`")
+        return found
+
+    async def open(self, case: Case) -> Case:
+        """The case, which is in the book now if it was not before; and told.
+
+        Raises:
+            TransientError: the server is away.
+        """
+        try:
+            await self._office.cases.replace(subjects.key(case.deployment, case.alert), case, 0)
+        except Conflict:
+            case = (await self.find(case.deployment, case.alert))[0]
+        return await self.tell(case)
+
+    async def change(self, deployment: str, alert: str, step: Callable[[Case], Case]) -> Case:
+        """The case after `step`, which is done again on what somebody else has written meanwhile; and told.
+
+        A decision stands once it is written: what cannot be told now is told at the next look.
+
+        Raises:
+            PermanentError: what `step` raises.
+            TransientError: the server is away; or others write all the time.
+        """
+        profile = (await self.deployment(deployment)).draft.profile
+        for _ in range(TRIES):
+            before, revision = await self.find(deployment, alert)
+            case = step(before)
+            if case == before:
+                return case
+            self._check(case, profile)
+            try:
+                await self._office.cases.replace(subjects.key(deployment, alert), case, revision)
+            except Conflict:
+                continue
+            return await self._tell_if_possible(case)
+        raise TransientError(f"alert {alert} is being changed by others: look again")
+
+    def _check(self, case: Case, profile: str) -> None:
+        """Does nothing where a confirmation rests on what different people have signed. Raises `ConflictError`."""
+        if case.status != "confirmed":
+            return
+        if names := unsigned(case, self._office.roster, profile):
+            raise ConflictError(f"alert {case.alert} cannot be confirmed: no key of the roster signed for {names[0]}")
+        if len(confirmers(case, self._office.roster)) < case.confirmations_needed:
+            raise ConflictError(f"alert {case.alert} cannot be confirmed: one person has confirmed under two names")
+
+    async def tell(self, case: Case, aloud: bool = True) -> Case:
+        """The case, with all that has happened to it told: see `Teller.tell`. Raises `TransientError`."""
+        return await self._teller.tell(subjects.key(case.deployment, case.alert), case, aloud)
+
+    async def _tell_if_possible(self, case: Case) -> Case:
+        try:
+            return await self.tell(case)
+        except TransientError as error:
+            self._office.log.warning("case.waits", alert=case.alert, reason=error.reason)
+            return case
+
+    async def deployment(self, name: str) -> DeploymentRecord:
+        """The record of a deployment. Raises `MissingError`, `TransientError`."""
+        found = await self._office.deployments.get(subjects.key(name))
+        if found is None:
+            raise MissingError(f"there is no deployment {name}: see `watchline deployment list`")
+        return found[0]
+
+    def profile(self, record: DeploymentRecord) -> Profile | None:
+        """The rules that the deployment runs under; `None` where their file is gone."""
+        return self._office.profiles.get(record.draft.profile)
+
+    def response(self, watch_list: str) -> Response:
+        """How an officer may respond to a confirmed alert for someone on the list.
+
+        Raises:
+            TransientError: its record is not there (yet).
+        """
+        record = self._office.all_lists.get(subjects.key(watch_list))
+        if record is None:
+            raise TransientError(f"the record of list {watch_list} is not there (yet)", LOOK_AGAIN_S)
+        return record.form.response
+
+
+def is_closed(record: DeploymentRecord) -> bool:
+    """Whether the data of a deployment is deleted, or being deleted: nothing can be decided any more."""
+    return record.deleting or record.state in ("purged", "refused")
+
+
+def page_of(cases: Iterable[Case], after: str, count: int = PAGE_CASES) -> tuple[tuple[Case, ...], str]:
+    """The cases that follow the key `after`, as many as one answer holds; and the key that the next page follows.
+
+    Without the acts that were signed. The key is empty where this was the last page.
+    """
+    by_key = {subjects.key(case.deployment, case.alert): case for case in cases}
+    keys = sorted(key for key in by_key if key > after)
+    page: list[Case] = []
+    size = 0
+    for key in keys[:count]:
+        case = without_acts(by_key[key])
+        size += len(codec.encode(case))
+        if page and size > PAGE_BYTES:
+            break
+        page.append(case)
+    return tuple(page), keys[len(page) - 1] if len(page) < len(keys) else ""

@@ -1,0 +1,237 @@
+"""What happens to an alert, told to the audit and to the bus: each thing once, also over a crash.
+
+The record of the case is the decision. What follows from it is told afterwards and noted in `Case.told`; what a crash
+kept from being told is told at the next look. The audit knows the entry by its id, the stream the message by its own,
+so that something which was told and not noted is no second time.
+
+An intervention is suggested by one message, `Intervention`, that only a confirmed case comes to; an evaluation never
+does. It travels sealed by this program, so that who can write to the bus alone cannot suggest one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from libs.bus import Conflict
+from libs.errors import TransientError
+from proto import subjects
+from proto.governance import Case, Decision, Deed, DeploymentRecord, Details, Event
+from proto.messages import Message
+from proto.requests import Adjudication, AuditRequest, Intervention
+from proto.sealed import GOVERN
+from services.govern.cases.evidence import confirmers, unsigned
+from services.govern.cases.verdicts import status_of
+from services.govern.office import Office
+
+TRIES = 8
+"""As many people as may change one case at the same moment."""
+
+
+@dataclass(frozen=True)
+class Telling:
+    """One thing that happened to a case: how the audit has it, and what is published of it, if anything."""
+
+    audit: AuditRequest
+    message: Message | None = None
+
+
+def tellings(case: Case) -> Iterator[Telling]:
+    """Everything that has happened to a case."""
+    yield _raised(case)
+    for number, decision in enumerate(case.decisions, 1):
+        yield _decided(case, decision, number)
+    if case.escalated_at:
+        deed = Deed(who=GOVERN, verb="escalate", at=case.escalated_at, reason="nobody has decided in time")
+        message = _adjudication(case, "escalation", status="open", at=case.escalated_at)
+        yield Telling(_entry(case, "alert.escalated", deed, _since(case, case.escalated_at)), message)
+    if (intervention := _intervention(case)) is not None:
+        yield intervention
+    if (outcome := case.outcome) is not None:
+        deed = Deed(
+            who=outcome.officer,
+            verb="engage",
+            at=outcome.at,
+            origin=outcome.origin,
+            reason=outcome.reason,
+            act=outcome.act,
+        )
+        details = {"engagement": outcome.engagement, **_since(case, outcome.at)}
+        message = _adjudication(case, "engagement", case.status, outcome.at, outcome.officer)
+        yield Telling(_entry(case, "alert.engaged", deed, details), message)
+
+
+def untold(case: Case) -> list[Telling]:
+    """What has happened to a case and is not told yet; of an alert that is deleted no intervention is suggested."""
+    missing = [telling for telling in tellings(case) if telling.audit.id not in case.told]
+    return [telling for telling in missing if not (case.deleted_at and isinstance(telling.message, Intervention))]
+
+
+class Teller:
+    """Tells what has happened to cases."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    async def tell(self, key: str, case: Case, aloud: bool = True) -> Case:
+        """The case, with all that has happened to it told; unless `aloud`, to the audit alone.
+
+        What the record says in the name of officers who have not signed it is not told, and no intervention with it.
+
+        The audit comes first: nothing is published that it does not hold. An intervention that nobody was told of while
+        its deployment was there is not suggested after it: neither the audit nor the bus hears of it.
+
+        Raises:
+            TransientError: the server is away; the next look goes on where this ended.
+        """
+        told = []
+        for telling in self._credible(case):
+            if not aloud and isinstance(telling.message, Intervention):
+                continue
+            await self._office.ledger.append(telling.audit)
+            if aloud and telling.message is not None:
+                await self._publish(telling.message)
+            told.append(telling.audit.id)
+        return await self._note(key, case, told) if told else case
+
+    async def _publish(self, message: Message) -> None:
+        """Publishes what has happened; an intervention sealed, where and as the intervention itself would be."""
+        if isinstance(message, Intervention):
+            await self._office.bus.publish_as(*subjects.address(message), self._office.signer.seal(message))
+        else:
+            await self._office.bus.publish(message, "")
+
+    def _credible(self, case: Case) -> list[Telling]:
+        """What is untold and may be told: what officers have signed; and an intervention where nothing else is there.
+
+        Raises:
+            TransientError: the deployment is not there (yet).
+        """
+        record = self._office.all_deployments.get(subjects.key(case.deployment))
+        if record is None:
+            raise TransientError(f"the record of deployment {case.deployment} is not there (yet)")
+        missing, names = untold(case), unsigned(case, self._office.roster, record.draft.profile)
+        if not self._may_intervene(case, record, names):
+            missing = [telling for telling in missing if not isinstance(telling.message, Intervention)]
+        return [telling for telling in missing if telling.audit.deed.who not in names]
+
+    def _may_intervene(self, case: Case, record: DeploymentRecord, names: list[str]) -> bool:
+        """Whether an intervention may be suggested, by the rules of the deployment and not by the case alone."""
+        profile = self._office.profiles.get(record.draft.profile)
+        if profile is None or profile.stamp or record.binding.stamp:
+            return False
+        needed = max(case.confirmations_needed, profile.confirmations)
+        short = case.status == "confirmed" and len(confirmers(case, self._office.roster)) < needed
+        if names or short or case.confirmations_needed < profile.confirmations:
+            self._office.log.error("case.forged", alert=case.alert, officers=names)
+            return False
+        return True
+
+    async def _note(self, key: str, case: Case, told: list[str]) -> Case:
+        """Notes in the record what is told."""
+        for _ in range(TRIES):
+            found = await self._office.cases.get(key)
+            if found is None:
+                return case
+            record, revision = found
+            noted = record.model_copy(update={"told": tuple(dict.fromkeys((*record.told, *told)))})
+            try:
+                await self._office.cases.replace(key, noted, revision)
+            except Conflict:
+                continue
+            return noted
+        raise TransientError("the case is being changed by others")
+
+
+def _raised(case: Case) -> Telling:
+    details: Details = {
+        "camera": case.camera,
+        "subject": case.subject,
+        "score": case.score,
+        "threshold": case.threshold,
+        "searched": case.searched,
+        "template_version": case.template_version,
+        "portrait_sha256": case.portrait_sha256,
+        "captured_to_alert_s": round(case.raised_at - case.captured_at, 3),
+        **({"stamp": case.stamp} if case.stamp else {}),
+    }
+    deed = Deed(who=GOVERN, verb="raise", at=case.raised_at)
+    return Telling(_entry(case, "seed.raised" if case.seed else "alert.raised", deed, details))
+
+
+def _decided(case: Case, decision: Decision, number: int) -> Telling:
+    last = number == len(case.decisions)
+    status = case.status if last else status_of(case.decisions[:number], case.confirmations_needed)
+    deed = Deed(
+        who=decision.officer,
+        verb="adjudicate",
+        at=decision.at,
+        origin=decision.origin,
+        reason=decision.reason,
+        act=decision.act,
+    )
+    details = {"verdict": decision.verdict, "status": status, **_since(case, decision.at)}
+    message = _adjudication(case, "decision", status, decision.at, decision.officer)
+    return Telling(_entry(case, "alert.decided", deed, details, decision.officer), message)
+
+
+def _intervention(case: Case) -> Telling | None:
+    """The one message that suggests an intervention; `None` where not as many people as needed have confirmed."""
+    confirmed = [decision for decision in case.decisions if decision.verdict == "confirmed"]
+    by = tuple(dict.fromkeys(decision.officer for decision in confirmed))
+    if case.status != "confirmed" or len(by) < case.confirmations_needed or not case.response:
+        return None
+    if case.stamp:  # an evaluation: nobody is engaged over it
+        return None
+    at = max(decision.at for decision in confirmed)
+    message = Intervention(
+        deployment=case.deployment,
+        record_version=case.record_version,
+        alert=case.alert,
+        camera=case.camera,
+        watch_list=case.watch_list,
+        subject=case.subject,
+        response=case.response,
+        captured_at=case.captured_at,
+        confirmed_by=by,
+        confirmed_at=at,
+        stamp=case.stamp,
+    )
+    deed = Deed(who=GOVERN, verb="suggest_intervention", at=at)
+    details = {"confirmed_by": " ".join(by), "response": case.response, **_since(case, at)}
+    return Telling(_entry(case, "alert.intervention", deed, details), message)
+
+
+def _since(case: Case, at: float) -> Details:
+    return {
+        "captured_to_alert_s": round(case.raised_at - case.captured_at, 3),
+        "alert_to_act_s": round(at - case.raised_at, 3),
+    }
+
+
+def _entry(case: Case, event: Event, deed: Deed, details: Details, officer: str = "") -> AuditRequest:
+    """The entry of the audit, with an id that the same happening always has."""
+    parts = ["alert", case.alert, event.rpartition(".")[2], *([officer] if officer else [])]
+    return AuditRequest(
+        id=".".join(parts),
+        event=event,
+        deed=deed,
+        deployment=case.deployment,
+        record_version=case.record_version,
+        watch_list=case.watch_list,
+        alert=case.alert,
+        details=details,
+    )
+
+
+def _adjudication(case: Case, event: str, status: str, at: float, officer: str = "") -> Adjudication:
+    return Adjudication.model_validate(
+        {
+            "deployment": case.deployment,
+            "alert": case.alert,
+            "event": event,
+            "status": status,
+            "officer": officer,
+            "at": at,
+        }
+    )

@@ -1,0 +1,1 @@
+"""Deployments: what officers do to them, what stands against it, and what follows from it."""

@@ -1,0 +1,137 @@
+"""What the report of a deployment is made of, gathered from the records: counts and ids, nothing of a face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from libs.errors import MissingError
+from proto import subjects
+from proto.governance import (
+    AuditHead,
+    Case,
+    DeploymentDraft,
+    DeploymentRecord,
+    FaceCount,
+    Passage,
+    SearchCount,
+    WatchListRecord,
+)
+from proto.requests import FiguresReply, FiguresRequest
+from services.govern.cases.casebook import page_of
+from services.govern.cases.evidence import credible
+from services.govern.office import Book, Office
+
+Counted = TypeVar("Counted", Case, Passage, FaceCount, SearchCount)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What others have counted, by bucket."""
+
+    passages: Book[Passage]
+    faces: Book[FaceCount]
+    searches: Book[SearchCount]
+    heads: Book[AuditHead]
+    audited: Audited
+
+
+class Audited(Protocol):
+    """The part of the audit that says which alerts there were: `services.govern.audit.ledger.Chain`."""
+
+    async def alerts(self, deployment: str) -> set[str]:
+        """The ids of the alerts that were raised in a deployment, seeds not among them. Raises `TransientError`."""
+
+
+class Figures:
+    """The handler of asks for figures."""
+
+    def __init__(self, office: Office, counts: Counts) -> None:
+        self._office = office
+        self._counts = counts
+
+    async def figures(self, ask: FiguresRequest) -> FiguresReply:
+        """All figures of a deployment as they are now; of the cases a page, as far as officers have signed them.
+
+        Raises:
+            MissingError: there is no such deployment; or its profile is gone, without which nobody can say whether it
+                was an evaluation.
+            TransientError: the server is away.
+        """
+        found = await self._office.deployments.get(subjects.key(ask.deployment))
+        if found is None:
+            raise MissingError(f"there is no deployment {ask.deployment}")
+        record, counts = found[0], self._counts
+        cases, missing = self._cases(record)
+        if not ask.after:
+            missing += self._unrecorded(await counts.audited.alerts(ask.deployment), cases)
+        page, following = page_of(cases, ask.after)
+        head = max(counts.heads.all().values(), key=lambda head: head.sequence, default=None)
+        return FiguresReply(
+            record=record,
+            stamp=self._stamp(record),
+            lists=self._lists(record.draft),
+            cases=page,
+            passages=_of(ask.deployment, counts.passages.all().values()),
+            faces=_of(ask.deployment, counts.faces.all().values()),
+            searches=_of(ask.deployment, counts.searches.all().values()),
+            audit_entries=head.sequence if head else 0,
+            audit_head=head.sha256 if head else "",
+            missing=tuple(missing),
+            next=following,
+        )
+
+    def _cases(self, record: DeploymentRecord) -> tuple[list[Case], list[str]]:
+        """The cases of a deployment as far as officers have signed them, and what is left out of them."""
+        recorded = _of(record.id, self._office.all_cases.all().values())
+        cases = [credible(case, self._office.roster, record.draft.profile) for case in recorded]
+        altered = sum(_said(before) != _said(after) for before, after in zip(recorded, cases, strict=True))
+        if not altered:
+            return cases, []
+        whose = "1 alert says" if altered == 1 else f"{altered} alerts say"
+        left_out = "in the name of officers who have not signed it, or may not decide: it is left out."
+        return cases, [f"The record of {whose} something {left_out}"]
+
+    def _unrecorded(self, audited: set[str], cases: list[Case]) -> list[str]:
+        missing = audited - {case.alert for case in cases}
+        if not missing:
+            return []
+        said = (
+            "1 alert that the audit tells of has" if len(missing) == 1 else f"{len(missing)} alerts of the audit have"
+        )
+        return [f"{said} no record: nobody can say what came of it."]
+
+    def _stamp(self, record: DeploymentRecord) -> str:
+        if record.binding.profile_sha256:  # whatever its profile has become since, it ran as this
+            return record.binding.stamp
+        profile = self._office.profiles.get(record.draft.profile)
+        if profile is None:
+            raise MissingError(f"the profile {record.draft.profile} is not there any more: put its file back")
+        return profile.stamp
+
+    def _lists(self, draft: DeploymentDraft) -> tuple[WatchListRecord, ...]:
+        """The lists that were searched, as far as they are recorded; of a destroyed one the counts are left."""
+        names = (*draft.watch_lists, *draft.seed_lists)
+        found = (self._office.all_lists.get(subjects.key(name)) for name in names)
+        return tuple(record for record in found if record is not None)
+
+
+def _said(case: Case) -> tuple[object, ...]:
+    """What people have said of a case, and what it came to."""
+    return case.status, case.decisions, case.outcome
+
+
+def _of(deployment: str, records: Iterable[Counted]) -> tuple[Counted, ...]:
+    """The records of a deployment, the oldest first."""
+    return tuple(sorted((one for one in records if one.deployment == deployment), key=_when))
+
+
+def _when(record: Case | Passage | FaceCount | SearchCount) -> float:
+    match record:
+        case Case():
+            return record.raised_at
+        case Passage():
+            return record.at
+        case FaceCount() | SearchCount():
+            return record.updated_at

@@ -1,0 +1,249 @@
+"""Deletes alerts and the data of deployments so that nothing is left in the server's files, and proves it.
+
+The proof is how many there were and the SHA-256 over their sorted ids, one a line: who has the ids of the alerts (the
+cases keep them) can compute it. It stands in the audit before the last trace goes, so a crash in between repeats a
+deletion or a proof and never loses one. Everything here can be done again at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from libs.bus import Bus, Conflict, Records, Stored
+from libs.errors import TransientError
+from proto import codec, subjects
+from proto.governance import AuditEntry, Case, Deed, FaceCount, Passage, SearchCount
+from proto.messages import Alert, Message
+from proto.records import CameraStatus, RecentAlerts, TrackState
+from proto.requests import AuditRequest, Intervention
+from proto.sealed import GOVERN, Sealed
+from proto.subjects import Bucket
+
+M = TypeVar("M", bound=Message)
+
+Proof = dict[str, int | str]
+"""Counts and hashes, fit to be the details of an audit entry."""
+EVER = math.inf
+TRIES = 20
+"""How often somebody else may change a case while it is marked."""
+WORKING: Sequence[tuple[Bucket, type[Message]]] = (
+    (subjects.TRACKS, TrackState),
+    (subjects.STATUS, CameraStatus),
+)
+"""What a deployment leaves behind while it runs, and needs no longer."""
+RESULTS: Sequence[tuple[Bucket, type[Message]]] = (
+    (subjects.CASE_RECORDS, Case),
+    (subjects.PASSAGES, Passage),
+    (subjects.FACES, FaceCount),
+    (subjects.SEARCHES, SearchCount),
+)
+"""Ids, counts and decisions, of which reports are made."""
+
+
+class Ledger(Protocol):
+    """The audit, as `services.govern.audit.ledger.Chain`."""
+
+    async def append(self, request: AuditRequest) -> AuditEntry:
+        """The entry of an act."""
+
+
+@dataclass(frozen=True)
+class Period:
+    """Which alerts are over: those raised before a moment, and those whose own time to be deleted has come."""
+
+    raised_before: float
+    expired_by: float
+
+    def ended(self, alert: Alert | Case) -> bool:
+        """Whether the alert may be kept no longer."""
+        return alert.raised_at < self.raised_before or 0 < alert.expires_at <= self.expired_by
+
+
+def proof_of(ids: Iterable[str]) -> str:
+    """The SHA-256 over the sorted ids, one a line, in hexadecimal."""
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
+
+
+class Erasure:
+    """Deletes what lies on a bus."""
+
+    def __init__(self, bus: Bus, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
+        self._bus = bus
+        self._ledger = ledger
+        self._clock = clock
+        self._cases = Records(bus, subjects.CASE_RECORDS, Case)
+
+    async def alerts(self, deployment: str, raised_before: float) -> Proof:
+        """Deletes the alerts of a deployment that were raised before a moment (Unix seconds), or have expired by now.
+
+        With them go their portraits and interventions, and the cases bear when. Returns how many, and the proof.
+
+        Raises:
+            TransientError: the server is away; what is left is deleted when this is asked for again.
+        """
+        period = Period(raised_before, self._clock())
+        cases = {case.alert: case for case in (await self._cases.all(deployment)).values()}
+        ended = {alert for alert, case in cases.items() if case.deleted_at or period.ended(case)}
+        unmarked = {alert for alert in ended if not cases[alert].deleted_at}
+        found = await self._messages(deployment, period)
+        for alert in sorted(unmarked | found.keys()):
+            await self._bus.portraits.drop(subjects.alert_portrait(alert))
+        interventions = await self._interventions(deployment, ended | found.keys())
+        deleted = unmarked | found.keys()
+        proof: Proof = {"alerts": len(deleted), "alerts_sha256": proof_of(deleted), "interventions": interventions}
+        if deleted:
+            await self._prove("alerts", deployment, proof)
+        for stream, stored in found.values():
+            await self._bus.erase(stream, stored)
+        for alert in sorted(unmarked):
+            await self._mark(deployment, alert)
+        return proof
+
+    async def everything(self, deployment: str, keep_cases: bool) -> Proof:
+        """Deletes all that a deployment has left: alerts, portraits, cool-downs, tracks and the status of its cameras.
+
+        What reports are made of (ids, counts and decisions) stays, or goes too where `keep_cases` is false. Returns
+        how many of each, and the hash over the ids of all alerts there were. Raises as `alerts`.
+        """
+        proof = await self.alerts(deployment, EVER)
+        for bucket, kind in WORKING:
+            proof[bucket.name] = await self._clear(bucket, kind, deployment)
+        proof[subjects.COOLDOWNS.name] = await self._clear_cooldowns(deployment)
+        if not keep_cases:
+            return {**proof, **await self.results(deployment)}
+        ids = [case.alert for case in (await self._cases.all(deployment)).values()]
+        return {**proof, "cases_kept": len(ids), "alerts": len(ids), "alerts_sha256": proof_of(ids)} if ids else proof
+
+    async def results(self, deployment: str) -> Proof:
+        """Deletes the cases, passages and counts of a deployment. Returns how many, with proof. Raises as `alerts`."""
+        keys = {bucket: await Records(self._bus, bucket, kind).keys(deployment) for bucket, kind in RESULTS}
+        proof: Proof = {bucket.name: len(found) for bucket, found in keys.items()}
+        proof["results_sha256"] = proof_of(f"{bucket.name} {key}" for bucket, found in keys.items() for key in found)
+        if any(keys.values()):
+            await self._prove("results", deployment, proof)
+        for bucket, kind in RESULTS:
+            await self._clear(bucket, kind, deployment)
+        proof["adjudications"] = await self._erase_all(subjects.ADJUDICATIONS, subjects.adjudications_of(deployment))
+        return proof
+
+    async def oldest_alert(self, deployment: str) -> Alert | None:
+        """Of the alerts that lie in the streams the one that was published first. Raises `TransientError`."""
+        oldest: Alert | None = None
+        for stream, subject in _alert_streams(deployment):
+            stored = await self._bus.oldest(stream, subject)
+            alert = _decoded(Alert, stored) if stored is not None else None
+            if alert is not None and (oldest is None or alert.raised_at < oldest.raised_at):
+                oldest = alert
+        return oldest
+
+    async def strays(self, put_before: float) -> int:
+        """How many portraits it deleted that belong to no alert, and parts of portraits, put there before a moment.
+
+        They are left by a program that died between a portrait and its alert. Raises `TransientError`.
+        """
+        put = await self._bus.portraits.all(subjects.ALERT_PORTRAITS)
+        raised = {alert.portrait async for alert in self._all_alerts()}
+        strays = sorted(key for key, at in put.items() if at < put_before and key not in raised)
+        for key in strays:
+            await self._bus.portraits.drop(key)
+        parts = [await self._bus.portraits.drop_parts(store, put_before) for store in subjects.PORTRAIT_STORES]
+        return len(strays) + sum(parts)
+
+    # -- the parts of it
+
+    async def _messages(self, deployment: str, period: Period) -> dict[str, tuple[subjects.Stream, Stored]]:
+        """The alerts in the streams that are over, by id; what is no alert at all counts as one that is over."""
+        found = {}
+        for stream, subject in _alert_streams(deployment):
+            async for stored in self._bus.stored(stream, subject):
+                alert = _decoded(Alert, stored)
+                if alert is None or period.ended(alert):
+                    found[alert.id if alert is not None else f"{stream.name} {stored.sequence}"] = stream, stored
+        return found
+
+    async def _all_alerts(self) -> AsyncIterator[Alert]:
+        for stream in (subjects.ALERTS, subjects.SEEDS):
+            async for stored in self._bus.stored(stream):
+                if (alert := _decoded(Alert, stored)) is not None:
+                    yield alert
+
+    async def _interventions(self, deployment: str, alerts: set[str]) -> int:
+        """How many interventions of these alerts it deleted."""
+        count = 0
+        async for stored in self._bus.stored(subjects.INTERVENTIONS, subjects.interventions_of(deployment)):
+            intervention = _intervention(stored)
+            if intervention is None or intervention.alert in alerts:
+                count += await self._bus.erase(subjects.INTERVENTIONS, stored)
+        return count
+
+    async def _erase_all(self, stream: subjects.Stream, subject: str) -> int:
+        return sum([await self._bus.erase(stream, stored) async for stored in self._bus.stored(stream, subject)])
+
+    async def _clear(self, bucket: Bucket, kind: type[M], *prefix: str) -> int:
+        """How many records it deleted whose keys start with these parts."""
+        records = Records(self._bus, bucket, kind)
+        keys = await records.keys(*prefix)
+        for key in keys:
+            await records.delete(key)
+        return len(keys)
+
+    async def _clear_cooldowns(self, deployment: str) -> int:
+        """How many cool-downs it deleted; those of seeds lie apart."""
+        real = await self._clear(subjects.COOLDOWNS, RecentAlerts, deployment)
+        return real + await self._clear(subjects.COOLDOWNS, RecentAlerts, "seed", deployment)
+
+    async def _mark(self, deployment: str, alert: str) -> None:
+        """Notes in a case when its alert was deleted. Raises `TransientError`."""
+        key = subjects.key(deployment, alert)
+        for _ in range(TRIES):
+            found = await self._cases.get(key)
+            if found is None or found[0].deleted_at:
+                return
+            case, revision = found
+            try:
+                await self._cases.replace(key, case.model_copy(update={"deleted_at": self._clock()}), revision)
+            except Conflict:
+                continue
+            return
+        raise TransientError(f"the case of alert {alert} is being changed by others: look again")
+
+    async def _prove(self, what: str, deployment: str, proof: Proof) -> None:
+        """Puts a proof into the audit; the same one again changes nothing."""
+        now = self._clock()
+        await self._ledger.append(
+            AuditRequest(
+                id=f"retention.{what}.{deployment}.{proof[f'{what}_sha256']}",
+                event=f"retention.{what}_deleted",
+                deed=Deed(who=GOVERN, verb="delete", at=now, reason="they may be kept no longer"),
+                deployment=deployment,
+                details={**proof},
+            )
+        )
+
+
+def _alert_streams(deployment: str) -> Sequence[tuple[subjects.Stream, str]]:
+    return (
+        (subjects.ALERTS, subjects.alerts_of(deployment)),
+        (subjects.SEEDS, subjects.seeds_of(deployment)),
+    )
+
+
+def _intervention(stored: Stored) -> Intervention | None:
+    """The intervention in a sealed message, whoever sealed it: what is forged goes like what is not."""
+    sealed = _decoded(Sealed, stored)
+    try:
+        return codec.decode(Intervention, sealed.body) if sealed is not None else None
+    except codec.DecodeError:
+        return None
+
+
+def _decoded(kind: type[M], stored: Stored) -> M | None:
+    try:
+        return codec.decode(kind, stored.data)
+    except codec.DecodeError:
+        return None

@@ -1,0 +1,162 @@
+"""Manifests: what cannot be read is refused with the right columns named, and a bad row is reported by its line."""
+
+import json
+
+import pytest
+
+from libs.errors import UserError
+from services.cli.watchlists.manifest import read_manifest
+
+NOW = 1_700_000_000.0
+HEADER = "subject,image,reason,requester,source,lawful_basis,expires"
+ROW = "S-1,a.jpg,warrant 17/2023,Insp. 4711,custody,PACE s. 64A,30d"
+ALL = {"reason": "r", "requester": "q", "source": "s", "lawful_basis": "b", "expires": "10d"}
+
+
+def manifest(tmp_path, *lines, name="list.csv", defaults=None, encoding="utf-8"):
+    path = tmp_path / name
+    path.write_text("\n".join(lines) + "\n", encoding=encoding)
+    return read_manifest(path, tmp_path / "photos", defaults or {}, NOW)
+
+
+def test_a_row_is_an_image_with_whose_it_is_and_why_they_are_listed(tmp_path):
+    read = manifest(tmp_path, HEADER, ROW)
+    (image,) = read.images
+    assert (image.subject, image.name, image.path) == ("S-1", "a.jpg", (tmp_path / "photos" / "a.jpg").resolve())
+    entry = image.entry
+    assert (entry.reason, entry.requester, entry.source, entry.lawful_basis) == (
+        "warrant 17/2023",
+        "Insp. 4711",
+        "custody",
+        "PACE s. 64A",
+    )
+    assert entry.expires_at == NOW + 30 * 86_400
+    assert read.bad == []
+    assert (image.line, image.given) == (2, "a.jpg")
+
+
+def test_all_that_can_be_said_of_an_image_is_read(tmp_path):
+    header = HEADER + ",reference,image_date,under_18,under_18_rationale,name"
+    read = manifest(tmp_path, header, ROW + ',front,2023-05-01,yes,"missing, in danger",Jane Doe')
+    (image,) = read.images
+    assert image.name == "front"
+    entry = image.entry
+    assert (entry.image_date, entry.under_18, entry.under_18_rationale, entry.name) == (
+        "2023-05-01",
+        True,
+        "missing, in danger",
+        "Jane Doe",
+    )
+
+
+def test_json_lines_say_the_same(tmp_path):
+    row = dict(zip(HEADER.split(","), ROW.split(","), strict=True))
+    read = manifest(
+        tmp_path, json.dumps({**row, "under_18": False}), "", json.dumps(row | {"subject": 17}), name="l.jsonl"
+    )
+    assert [image.subject for image in read.images] == ["S-1", "17"]
+    assert read.images[0].entry == manifest(tmp_path, HEADER, ROW).images[0].entry
+
+
+def test_what_is_the_same_for_all_need_not_be_in_the_manifest(tmp_path):
+    read = manifest(tmp_path, "subject,image,reason", "S-1,a.jpg,", "S-2,b.jpg,own reason", defaults=ALL)
+    assert [image.entry.reason for image in read.images] == ["r", "own reason"]
+    assert read.images[0].entry.expires_at == NOW + 10 * 86_400
+
+
+def test_a_spreadsheets_mark_at_the_start_and_spaces_do_no_harm(tmp_path):
+    read = manifest(tmp_path, "subject , image", " S-1 , a.jpg ", defaults=ALL, encoding="utf-8-sig")
+    assert [(image.subject, image.path.name) for image in read.images] == [("S-1", "a.jpg")]
+
+
+BAD_ROWS = {
+    "no subject": (",a.jpg,r,q,s,b,30d", "subject is empty"),
+    "no image": ("S-1,,r,q,s,b,30d", "image is empty"),
+    "no reason": ("S-1,a.jpg,,q,s,b,30d", "reason is empty"),
+    "no end": ("S-1,a.jpg,r,q,s,b,", "expires is empty"),
+    "a bad end": ("S-1,a.jpg,r,q,s,b,soon", "expires 'soon' is no time"),
+    "an end that is past": ("S-1,a.jpg,r,q,s,b,2020-01-01", "is past"),
+    "too many values": ("S-1,a.jpg,r,q,s,b,30d,more", "more values than there are columns"),
+    "an image elsewhere": ("S-1,../../etc/passwd,r,q,s,b,30d", "outside of the folder"),
+    "an absolute image": ("S-1,/etc/passwd,r,q,s,b,30d", "outside of the folder"),
+    "a reason without end": (f"S-1,a.jpg,{'r' * 600},q,s,b,30d", "reason: "),
+}
+
+
+@pytest.mark.parametrize(("row", "reason"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_it_is_reported_by_its_line_and_the_others_are_taken(tmp_path, row, reason):
+    read = manifest(tmp_path, HEADER, ROW, row, ROW.replace("S-1", "S-2"))
+    assert [image.subject for image in read.images] == ["S-1", "S-2"]
+    (bad,) = read.bad
+    assert bad.line == 3
+    assert reason in bad.reason
+    assert bad.remedy
+
+
+def test_a_row_after_one_of_several_lines_is_reported_by_its_own_line(tmp_path):
+    read = manifest(tmp_path, HEADER, 'S-1,a.jpg,"two\nlines",q,s,b,30d', ",b.jpg,r,q,s,b,30d")
+    assert [bad.line for bad in read.bad] == [4]
+
+
+def test_a_minor_needs_a_rationale(tmp_path):
+    read = manifest(tmp_path, HEADER + ",under_18,under_18_rationale", ROW + ",yes,", ROW + ",maybe,x")
+    assert [bad.reason for bad in read.bad] == [
+        "a person under 18 needs under_18_rationale",
+        "under_18 is 'maybe'",
+    ]
+
+
+def test_an_image_that_comes_twice_for_a_subject_is_taken_once(tmp_path):
+    read = manifest(tmp_path, HEADER, ROW, ROW, ROW.replace("S-1", "S-2"))
+    assert len(read.images) == 2
+    assert [(bad.line, bad.reason) for bad in read.bad] == [(3, "the image comes twice for the subject")]
+
+
+def test_an_unknown_column_is_refused_with_the_right_ones_named(tmp_path):
+    with pytest.raises(UserError, match="a column 'nominal', which is not one of ours: the columns are subject, image"):
+        manifest(tmp_path, HEADER.replace("subject", "nominal"), ROW)
+
+
+def test_a_missing_column_is_refused_with_the_option_that_could_stand_for_it(tmp_path):
+    with pytest.raises(UserError, match=r"no column 'requester': .* or give --requester, --expires for all"):
+        manifest(tmp_path, "subject,image,reason,source,lawful_basis", "S-1,a.jpg,r,s,b")
+    with pytest.raises(UserError, match="no column 'subject'"):
+        manifest(tmp_path, "image", "a.jpg", defaults=ALL)
+
+
+def test_a_column_that_comes_twice_is_refused(tmp_path):
+    with pytest.raises(UserError, match="a column twice"):
+        manifest(tmp_path, HEADER + ",reason", ROW + ",x")
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no column 'subject'"):
+        manifest(tmp_path, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "message"),
+    [
+        ("l.jsonl", ["not json"], "line 1 of .* is no JSON"),
+        ("l.jsonl", ['["a list"]'], "line 1 of .* is no JSON object"),
+        ("l.jsonl", ['{"who": "S-1"}'], "a column 'who'"),
+        ("l.csv", [HEADER, 'S-1,"never closed'], "is no CSV"),
+    ],
+)
+def test_what_is_no_manifest_is_refused_by_its_line(tmp_path, name, lines, message):
+    with pytest.raises(UserError, match=message):
+        manifest(tmp_path, *lines, name=name)
+
+
+def test_a_value_that_is_no_text_is_a_bad_row(tmp_path):
+    row = dict(zip(HEADER.split(","), ROW.split(","), strict=True))
+    read = manifest(tmp_path, json.dumps({**row, "reason": {"a": 1}}), name="l.jsonl")
+    assert [bad.reason for bad in read.bad] == ["reason is no text"]
+
+
+def test_a_file_that_is_not_there_or_is_not_utf_8_is_refused(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        read_manifest(tmp_path / "nothing.csv", tmp_path, {}, NOW)
+    (tmp_path / "latin.csv").write_bytes(HEADER.encode() + b"\nS-1,caf\xe9.jpg\n")
+    with pytest.raises(UserError, match="is not UTF-8"):
+        read_manifest(tmp_path / "latin.csv", tmp_path, {}, NOW)

@@ -1,0 +1,47 @@
+"""What a person reads of lists and imports says one person and two people."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from services.cli.watchlists.importing import ImportResult
+from services.cli.watchlists.manifest import BadRow
+from services.cli.watchlists.reference_images import Refusal
+from services.cli.watchlists.tables import import_lines, record_lines, refusals_table
+from tests.governance_examples import WATCH_LIST
+
+ONE = WATCH_LIST.model_copy(update={"subjects": 1, "references": 1})
+TWO = WATCH_LIST.model_copy(update={"subjects": 2, "references": 2})
+REFUSAL = Refusal("S-1", Path("/photos/a.jpg"), "no face", line=7, given="north/a.jpg")
+
+
+def imported(record, images):
+    refused = [REFUSAL] * images
+    notes = {"the entry keeps the reason it has": images}
+    result = ImportResult(images, images, images, refused, notes, record)
+    return "\n".join(import_lines(result, images, 1.0))
+
+
+def test_one_of_a_kind_is_one():
+    assert "1 person, 1 reference" in next(iter(record_lines(ONE, 0.0)))
+    text = imported(ONE, 1)
+    for words in (
+        "1 image enrolled", "1 was on", "1 image was refused, and 1 row of", "(1 image)",
+        "1 person with 1 reference now",
+    ):  # fmt: skip
+        assert words in text
+
+
+def test_several_are_many():
+    assert "2 people, 2 references" in next(iter(record_lines(TWO, 0.0)))
+    text = imported(TWO, 2)
+    for words in (
+        "2 images enrolled", "2 were on", "2 images were refused, and 2 rows of", "(2 images)",
+        "2 people with 2 references now",
+    ):  # fmt: skip
+        assert words in text
+
+
+def test_what_was_refused_is_named_by_its_line_and_path_in_the_manifest_or_by_its_file():
+    bad = BadRow(9, "", "x.jpg", "subject is empty", "fill in subject")
+    table = refusals_table([REFUSAL, replace(REFUSAL, line=0)], [bad])
+    assert list(table.columns[0].cells) == ["line 9", "line 7: north/a.jpg", "a.jpg"]

@@ -1,0 +1,980 @@
+"""Alerts in the hands of people: who may decide what, what it comes to, and what is told of it."""
+
+import hashlib
+from types import SimpleNamespace
+
+import pytest
+
+from libs.errors import ConflictError, MissingError, PermanentError, TransientError
+from libs.officers import ForbiddenError
+from libs.seals import SealError
+from proto import codec, subjects
+from proto.codec import DecodeError
+from proto.governance import Binding
+from proto.requests import AdjudicateRequest, CaseRequest, Intervention, ListRequest
+from proto.sealed import Act
+from services.govern.cases.evidence import decision_of
+from services.govern.cases.passages import NOTED_WITHIN_S
+from tests.casework import ESCALATED_AFTER_S, KEPT_S, Casework, Death, dying, profile
+from tests.examples import changed
+
+
+@pytest.fixture
+def work(crew, clock, log):
+    """One person confirms."""
+    return Casework(crew, clock, log)
+
+
+@pytest.fixture
+def two(crew, clock, log):
+    """Two people confirm."""
+    return Casework(crew, clock, log, confirmations=2)
+
+
+def another_operator(crew, name="g-grey"):
+    """Puts one more operator on the roster, with the key of e-white under another name if it is so called."""
+    key = crew["e-white"] if name == "e-white-2" else crew["f-black"]
+    table = f'\n[officers.{name}]\npublic_key = "{key.public}"\nroles = ["operator"]\n'
+    crew.roster_path.write_text(crew.roster_path.read_text() + table)
+    key.name = name
+    crew._signers[name] = key
+
+
+# -- from an alert to a case
+
+
+async def test_an_alert_becomes_a_case_with_all_that_the_decision_rests_on(two):
+    case = await two.alert()
+    assert (case.alert, case.camera, case.subject, case.watch_list) == ("a1b2c3", "gate-1", "S-0001", "wanted")
+    assert (case.score, case.threshold, case.searched, case.template_version) == (0.5625, 0.5, 10_000, "sface-2021dec")
+    assert (case.record_version, case.raised_at, case.portrait_sha256) == (3, two.clock.now, "d4" * 32)
+    assert (case.status, case.decisions, case.confirmations_needed) == ("open", (), 2)
+
+
+async def test_the_audit_holds_the_alert_with_its_figures_and_nothing_of_the_face(work):
+    await work.alert()
+    entry = work.entry("alert.raised")
+    assert (entry.alert, entry.deployment, entry.record_version, entry.watch_list) == (
+        *("a1b2c3", "station-north", 3, "wanted"),
+    )
+    assert entry.details == {
+        "camera": "gate-1",
+        "subject": "S-0001",
+        "score": 0.5625,
+        "threshold": 0.5,
+        "searched": 10_000,
+        "template_version": "sface-2021dec",
+        "portrait_sha256": "d4" * 32,
+        "captured_to_alert_s": 1.5,
+    }
+
+
+async def test_an_alert_that_comes_again_is_the_same_case_decided_as_it_was(work):
+    await work.alert()
+    await work.decide("d-green")
+    assert (await work.alert()).status == "confirmed"
+    assert work.events().count("alert.raised") == 1
+
+
+async def test_a_stamp_stays_on_the_case_and_in_the_audit(work):
+    assert (await work.alert(stamp="EVALUATION")).stamp == "EVALUATION"
+    assert work.entry("alert.raised").details["stamp"] == "EVALUATION"
+
+
+async def test_a_case_that_a_crash_kept_out_of_the_audit_gets_there_when_the_alert_comes_again(work):
+    work.ledger.fails_at, work.ledger.error = ".raised", Death()
+    with dying():
+        await work.alert()
+    work.ledger.fails_at = None
+    work.restarted()
+    await work.alert()
+    assert work.events() == ["alert.raised"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"deployment": "nowhere"}, {"watch_list": "unheard-of"}, {"watch_list": "blue"}, {"id": "x" * 65}, {"id": "a b"}],
+    ids=["deployment", "list", "seed list", "long id", "odd id"],
+)
+async def test_an_alert_that_no_deployment_can_have_raised_is_none_for_its(work, fields):
+    with pytest.raises(PermanentError):
+        await work.cases.take_alert(work.an_alert(**fields))
+    assert (work.shelf.records, work.ledger.entries) == ({}, {})
+
+
+async def test_a_real_alert_cannot_be_passed_off_as_one_for_a_seed(work):
+    with pytest.raises(PermanentError, match="no seed list wanted"):
+        await work.cases.take_alert(work.an_alert(seed=True))
+
+
+@pytest.mark.parametrize("fields", [{"state": "purged"}, {"state": "refused"}, {"deleting": True}])
+async def test_a_deployment_whose_data_is_deleted_gets_no_case_any_more(work, fields):
+    work.put_deployment(**fields)
+    with pytest.raises(PermanentError, match="raises no alerts"):
+        await work.alert()
+
+
+async def test_a_deployment_that_was_never_armed_has_no_alerts(work):
+    record = work.put_deployment()
+    work.deployments.records[record.id] = record.model_copy(update={"armed_at": 0.0}), 9
+    with pytest.raises(PermanentError, match="raises no alerts"):
+        await work.alert()
+
+
+async def test_an_alert_whose_profile_is_gone_is_a_case_at_once_and_escalates(work):
+    """By the strictest rules there are; nothing suggests an intervention before somebody knows the real ones."""
+    rules = work.profiles.pop("uk-police")
+    case = await work.alert()
+    assert (case.status, case.confirmations_needed, case.expires_at) == ("open", 2, work.clock.now + KEPT_S)
+    work.clock.advance(ESCALATED_AFTER_S)
+    await work.cases.escalate_due()
+    assert work.events() == ["alert.raised", "alert.escalated"]
+    await work.decide("d-green")
+    await work.decide("e-white")
+    assert (work.case().status, work.wire.interventions) == ("confirmed", [])
+    work.profiles["uk-police"] = rules
+    await work.cases.escalate_due()
+    assert len(work.wire.interventions) == 1
+
+
+async def test_an_alert_whose_list_has_no_record_is_a_case_at_once_and_escalates(work):
+    known = work.lists.known.pop("wanted")
+    assert (await work.alert()).status == "open"
+    work.clock.advance(ESCALATED_AFTER_S)
+    await work.cases.escalate_due()
+    assert work.events() == ["alert.raised", "alert.escalated"]
+    with pytest.raises(TransientError, match="list wanted"):  # nobody can say how to respond
+        await work.decide("d-green")
+    work.lists.known["wanted"] = known
+    assert (await work.decide("d-green")).response == "red"
+
+
+# -- who may decide
+
+
+@pytest.mark.parametrize("who", ["a-jones", "b-smith", "c-brown", "f-black", "l-stone"])
+async def test_only_an_operator_decides(work, who):
+    await work.alert()
+    with pytest.raises(ForbiddenError, match="not one of: operator"):
+        await work.decide(who)
+    assert work.case().status == "open"
+
+
+async def test_the_system_itself_decides_about_nobody(work):
+    await work.alert()
+    with pytest.raises(ForbiddenError, match="a person must do this"):
+        await work.decide("govern")
+    assert work.case().decisions == ()
+
+
+async def test_an_operator_of_another_profile_does_not_decide(work, crew):
+    crew.write_roster(d_green='profiles = ["evaluation"]\n')
+    await work.alert()
+    with pytest.raises(ForbiddenError, match="may not act under the profile uk-police"):
+        await work.decide("d-green")
+    with pytest.raises(ForbiddenError, match="may not act under the profile uk-police"):
+        await work.passage("d-green")
+
+
+async def test_an_act_that_was_signed_by_another_is_none(work):
+    await work.alert()
+    forged = work.act("e-white", "adjudicate_request").model_copy(update={"signer": "d-green"})
+    with pytest.raises(PermanentError, match="signature"):
+        await work.cases.adjudicate(forged)
+
+
+async def test_an_act_that_is_sent_again_by_somebody_else_counts_once(two):
+    await two.alert()
+    act = two.act("d-green", "adjudicate_request")
+    await two.cases.adjudicate(act)
+    with pytest.raises(ForbiddenError, match="came before"):
+        await two.cases.adjudicate(act)
+    two.restarted()  # it has forgotten which acts it saw
+    with pytest.raises(ConflictError, match="d-green has decided already"):
+        await two.cases.adjudicate(act)
+
+
+def test_a_decision_without_a_reason_is_none():
+    blank = codec.encode(changed("adjudicate_request")).replace(b"\xa9same scar", b"\xa3 \t ")
+    with pytest.raises(DecodeError, match="reason"):
+        codec.decode(AdjudicateRequest, blank)
+
+
+async def test_an_alert_that_is_not_there_cannot_be_decided(work):
+    with pytest.raises(MissingError, match="no alert a1b2c3"):
+        await work.decide("d-green")
+    with pytest.raises(MissingError, match="no deployment elsewhere"):
+        await work.decide("d-green", deployment="elsewhere")
+
+
+# -- what decisions come to
+
+
+async def test_one_person_confirms_where_one_is_enough(work):
+    await work.alert()
+    assert (await work.decide("d-green")).status == "confirmed"
+    assert len(work.wire.interventions) == 1
+
+
+async def test_one_person_is_not_two(two):
+    await two.alert()
+    assert (await two.decide("d-green")).status == "open"
+    with pytest.raises(ConflictError, match="d-green has decided already"):
+        await two.decide("d-green")
+    assert two.wire.interventions == []
+
+
+async def test_one_person_under_two_names_is_not_two(two, crew):
+    another_operator(crew, "e-white-2")
+    await two.alert()
+    await two.decide("e-white-2")
+    crew["e-white"].name = "e-white"
+    with pytest.raises(ConflictError, match="e-white-2 has decided already"):
+        await two.decide("e-white")
+    assert two.wire.interventions == []
+
+
+async def test_two_different_people_confirm_where_two_must(two):
+    await two.alert()
+    await two.decide("d-green")
+    assert (await two.decide("e-white")).status == "confirmed"
+    (intervention,) = two.wire.interventions
+    assert intervention.confirmed_by == ("d-green", "e-white")
+
+
+async def test_who_confirmed_cannot_reject_later(two):
+    await two.alert()
+    await two.decide("d-green")
+    with pytest.raises(ConflictError, match="d-green has decided already"):
+        await two.decide("d-green", "rejected")
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["confirmed first", "rejected first"])
+async def test_a_rejection_by_anyone_ends_it(two, order):
+    await two.alert()
+    first, second = [("d-green", "confirmed"), ("e-white", "rejected")][::order]
+    await two.decide(*first)
+    if order == 1:
+        await two.decide(*second)
+    else:
+        with pytest.raises(ConflictError, match="rejected already, by e-white"):
+            await two.decide(*second)
+    assert two.case().status == "rejected"
+    assert two.wire.interventions == []
+
+
+async def test_no_decision_leaves_it_undecided_and_another_may_still_decide(work):
+    await work.alert()
+    assert (await work.decide("d-green", "no_decision")).status == "undecided"
+    assert (await work.decide("e-white")).status == "confirmed"
+
+
+async def test_no_decision_beside_a_confirmation_leaves_it_open(two):
+    await two.alert()
+    await two.decide("d-green")
+    assert (await two.decide("e-white", "no_decision")).status == "open"
+    assert two.wire.interventions == []
+
+
+@pytest.mark.parametrize("verdict", ["confirmed", "rejected"])
+async def test_after_a_final_decision_there_is_none(work, verdict):
+    await work.alert()
+    await work.decide("d-green", verdict)
+    for other in ("confirmed", "rejected", "no_decision"):
+        with pytest.raises(ConflictError, match=f"is {verdict} already, by d-green") as refusal:
+            await work.decide("e-white", other)
+        assert refusal.value.code == "409"
+
+
+# -- two at once
+
+
+async def test_of_two_who_act_at_once_both_count_where_they_fit(two):
+    await two.alert()
+    two.shelf.before_replacing = lambda: two.decide("e-white")
+    case = await two.decide("d-green")
+    assert (case.status, [decision.officer for decision in case.decisions]) == ("confirmed", ["e-white", "d-green"])
+    assert len(two.wire.interventions) == 1
+
+
+async def test_of_two_who_act_at_once_the_second_is_told_where_it_does_not_fit(work):
+    await work.alert()
+    work.shelf.before_replacing = lambda: work.decide("e-white", "rejected")
+    with pytest.raises(ConflictError, match="rejected already, by e-white"):
+        await work.decide("d-green")
+    assert (work.case().status, len(work.case().decisions)) == ("rejected", 1)
+    assert work.wire.interventions == []
+
+
+async def test_the_same_person_at_two_desks_at_once_counts_once(two):
+    await two.alert()
+    two.shelf.before_replacing = lambda: two.decide("d-green")
+    with pytest.raises(ConflictError, match="d-green has decided already"):
+        await two.decide("d-green")
+    assert len(two.case().decisions) == 1
+
+
+# -- when the data is deleted
+
+
+async def test_what_nobody_can_see_any_more_nobody_can_confirm_or_reject(work):
+    await work.alert()
+    work.change(deleted_at=work.clock.now)
+    for verdict in ("confirmed", "rejected"):
+        with pytest.raises(ConflictError, match="deleted"):
+            await work.decide("d-green", verdict)
+
+
+async def test_an_alert_that_should_be_deleted_counts_as_deleted_although_the_sweep_is_late(work):
+    await work.alert()
+    work.clock.advance(KEPT_S - 1)
+    await work.decide("d-green", "no_decision")
+    work.clock.advance(1)
+    with pytest.raises(ConflictError, match="deleted"):
+        await work.decide("e-white")
+
+
+async def test_an_alert_that_says_it_is_deleted_sooner_is(work):
+    assert (await work.alert()).expires_at == work.clock.now + KEPT_S
+    case = await work.alert(id="brief", expires_at=work.clock.now + 60)
+    assert work.case("brief").expires_at == work.clock.now + 60
+    work.clock.advance(60)
+    with pytest.raises(ConflictError, match="deleted"):
+        await work.decide("d-green", alert="brief")
+    assert (await work.decide("d-green", alert=case.alert)).status == "confirmed"
+
+
+async def test_an_open_alert_whose_data_is_deleted_can_be_closed_as_undecided(two):
+    await two.alert()
+    await two.decide("d-green")
+    two.change(deleted_at=two.clock.now)
+    assert (await two.decide("e-white", "no_decision")).status == "undecided"
+
+
+async def test_what_is_undecided_when_its_data_is_deleted_stays_so(work, crew):
+    another_operator(crew)
+    await work.alert()
+    await work.decide("d-green", "no_decision")
+    work.change(deleted_at=work.clock.now)
+    with pytest.raises(ConflictError, match="nothing is left to decide"):
+        await work.decide("g-grey", "no_decision")
+
+
+async def test_an_alert_that_is_deleted_between_look_and_decision_is_not_confirmed(work):
+    await work.alert()
+
+    async def delete():
+        work.change(deleted_at=work.clock.now)
+
+    work.shelf.before_replacing = delete
+    with pytest.raises(ConflictError, match="deleted"):
+        await work.decide("d-green")
+    assert work.wire.interventions == []
+
+
+@pytest.mark.parametrize("fields", [{"state": "purged"}, {"state": "refused"}, {"state": "ended", "deleting": True}])
+async def test_after_the_deployment_was_purged_nothing_is_decided(work, fields):
+    await work.alert()
+    await work.decide("d-green")
+    work.put_deployment(**fields)
+    acts = [
+        work.decide("e-white", "no_decision"),
+        work.engage("e-white"),
+        work.passage("e-white", subject="blue-1"),
+    ]
+    for act in acts:
+        with pytest.raises(ConflictError, match="its data deleted"):
+            await act
+
+
+async def test_after_the_end_of_a_deployment_its_alerts_are_still_decided(work):
+    await work.alert()
+    work.put_deployment(state="ended", ended_at=work.clock.now)
+    assert (await work.decide("d-green")).status == "confirmed"
+
+
+# -- what comes of it
+
+
+async def test_what_came_of_a_confirmed_alert_is_noted_once(work):
+    await work.alert()
+    await work.decide("d-green")
+    case = await work.engage("e-white")
+    assert (case.outcome.officer, case.outcome.engagement) == ("e-white", "confirmed_true")
+    with pytest.raises(ConflictError, match="noted already, by e-white"):
+        await work.engage("d-green", engagement="confirmed_false")
+    assert work.case().outcome.engagement == "confirmed_true"
+
+
+@pytest.mark.parametrize("verdict", [None, "rejected", "no_decision"])
+async def test_nobody_is_engaged_over_an_alert_that_is_not_confirmed(work, verdict):
+    await work.alert()
+    if verdict:
+        await work.decide("d-green", verdict)
+    with pytest.raises(ConflictError, match="nobody may be engaged before it is confirmed"):
+        await work.engage("e-white")
+
+
+async def test_only_an_operator_says_what_came_of_it(work):
+    await work.alert()
+    await work.decide("d-green")
+    with pytest.raises(ForbiddenError):
+        await work.engage("c-brown")
+
+
+# -- seeds
+
+
+async def test_an_alert_for_a_seed_is_counted_and_nobody_decides_about_it(work):
+    case = await work.alert(seed=True, watch_list="blue", subject="blue-1")
+    assert case.seed
+    assert work.events() == ["seed.raised"]
+    for act in (work.decide("d-green"), work.engage("d-green")):
+        with pytest.raises(ConflictError, match="is for a seed"):
+            await act
+    assert work.wire.messages == []
+
+
+async def test_a_seed_that_nobody_decides_about_is_not_escalated(work):
+    await work.alert(seed=True, watch_list="blue", subject="blue-1")
+    work.clock.advance(ESCALATED_AFTER_S + 1)
+    await work.cases.escalate_due()
+    assert work.case().escalated_at == 0
+    assert work.wire.messages == []
+
+
+# -- what is published
+
+
+async def test_nothing_but_the_intervention_says_how_to_respond(two):
+    case = await two.alert()
+    assert case.response == ""
+    assert (await two.decide("d-green")).response == ""
+    two.clock.advance(ESCALATED_AFTER_S)
+    await two.cases.escalate_due()
+    for message in two.wire.messages:
+        assert b"red" not in codec.encode(message)
+    assert (await two.decide("e-white")).response == "red"
+    assert two.wire.interventions[0].response == "red"
+
+
+async def test_an_intervention_names_who_confirmed_and_on_which_record(work):
+    await work.alert()
+    work.clock.advance(20)
+    await work.decide("d-green")
+    (intervention,) = work.wire.interventions
+    assert (intervention.alert, intervention.camera, intervention.subject) == ("a1b2c3", "gate-1", "S-0001")
+    assert (intervention.record_version, intervention.stamp) == (3, "")
+    assert (intervention.confirmed_by, intervention.confirmed_at) == (("d-green",), work.clock.now)
+
+
+async def test_an_alert_of_an_evaluation_never_comes_to_an_intervention(work):
+    await work.alert(stamp="EVALUATION")
+    assert (await work.decide("d-green")).status == "confirmed"
+    await work.cases.escalate_due()
+    assert work.wire.interventions == []
+    assert "alert.intervention" not in work.events()
+
+
+@pytest.mark.parametrize("where", ["profile", "binding"])
+async def test_a_case_that_lost_its_stamp_is_still_one_of_an_evaluation(work, where):
+    await work.alert(stamp="EVALUATION")
+    if where == "profile":
+        work.profiles["uk-police"] = profile(stamp="EVALUATION", live_sources=False)
+    else:
+        work.put_deployment(binding=Binding(stamp="EVALUATION"))
+    work.change(stamp="")
+    await work.decide("d-green")
+    await work.cases.escalate_due()
+    assert work.wire.interventions == []
+
+
+async def test_the_stamp_of_a_case_is_that_of_its_profile_although_the_alert_bears_none(crew, clock, log):
+    work = Casework(crew, clock, log, stamp="EVALUATION", live_sources=False)
+    assert (await work.alert()).stamp == "EVALUATION"
+
+
+async def test_an_intervention_is_sealed_by_govern_and_leaves_under_its_own_id(work):
+    await work.alert()
+    await work.decide("d-green")
+    (sealed,) = work.wire.of("intervention")
+    assert (sealed.holds, sealed.signer) == ("intervention", "govern")
+    with pytest.raises(SealError):
+        work.crew["d-green"].public.open(sealed, Intervention)
+    again = work.crew.govern.seal(work.wire.interventions[0])
+    await work.wire.publish_as("", subjects.address(work.wire.interventions[0])[1], again)
+    assert len(work.wire.interventions) == 1
+
+
+async def test_a_record_that_says_confirmed_and_has_not_the_decisions_suggests_nothing(two):
+    await two.alert()
+    await two.decide("d-green")
+    two.change(status="confirmed", response="red")
+    await two.cases.escalate_due()
+    assert two.wire.interventions == []
+
+
+async def test_a_record_that_asks_for_fewer_people_than_its_profile_suggests_nothing(two):
+    await two.alert()
+    await two.decide("d-green")
+    two.change(status="confirmed", response="red", confirmations_needed=1)
+    await two.cases.escalate_due()
+    assert two.wire.interventions == []
+
+
+def forged(case, clock, **fields):
+    """The case with a decision by e-white that is d-green's own but for the name."""
+    theirs = case.decisions[0].model_copy(update={"officer": "e-white", "at": clock.now, **fields})
+    return (*case.decisions, theirs)
+
+
+@pytest.mark.parametrize("fields", [{}, {"sealed": ""}, {"sealed": "no base64"}], ids=["d-green's", "none", "no seal"])
+async def test_a_confirmation_that_its_officer_did_not_sign_suggests_nothing_and_is_not_in_the_audit(
+    two, clock, fields
+):
+    await two.alert()
+    case = await two.decide("d-green")
+    two.change(decisions=forged(case, clock, **fields), status="confirmed", response="red")
+    await two.cases.escalate_due()
+    assert two.wire.interventions == []
+    assert [entry.deed.who for entry in two.ledger.entries.values() if entry.event == "alert.decided"] == ["d-green"]
+    assert [entry["officers"] for entry in two.log.entries if entry["event"] == "case.forged"] == [["e-white"]]
+
+
+@pytest.mark.parametrize("fields", [{"verdict": "rejected"}, {"reason": "another"}, {"act": "00" * 32}])
+async def test_a_decision_that_was_altered_in_the_record_is_not_told(work, fields):
+    await work.alert()
+    work.ledger.fails_at = "decided.d-green"
+    case = await work.decide("d-green")
+    work.ledger.fails_at = None
+    work.change(decisions=(case.decisions[0].model_copy(update=fields),))
+    await work.cases.escalate_due()
+    assert (work.wire.messages, work.events()) == ([], ["alert.raised"])
+
+
+async def test_a_confirmation_of_another_alert_is_none_of_this_one(two):
+    await two.alert()
+    await two.cases.take_alert(two.an_alert(id="another"))
+    other = await two.decide("e-white", alert="another")
+    mine = await two.decide("d-green")
+    two.change(decisions=(*mine.decisions, *other.decisions), status="confirmed", response="red")
+    await two.cases.escalate_due()
+    assert two.wire.interventions == []
+
+
+async def test_nobody_confirms_on_top_of_a_forged_confirmation_but_everybody_may_reject(two, clock):
+    await two.alert()
+    case = await two.decide("d-green")
+    two.change(decisions=forged(case, clock, officer="g-grey")[1:])
+    with pytest.raises(ConflictError, match="no key of the roster signed for g-grey"):
+        await two.decide("e-white")
+    assert (await two.decide("e-white", "rejected")).status == "rejected"
+    assert two.wire.interventions == []
+    assert [message.officer for message in two.wire.of("adjudication")] == ["d-green", "e-white"]
+
+
+def recorded(work, who, **fields):
+    """A decision as it lies in a record, truly signed by `who`, although this program never took it."""
+    act = work.act(who, "adjudicate_request", **{"verdict": "confirmed", **fields})
+    request = codec.decode(AdjudicateRequest, work.crew[who].public.open(act, Act, who).request)
+    digest = hashlib.sha256(codec.encode(act)).hexdigest()
+    signed = SimpleNamespace(who=who, request=request, act=SimpleNamespace(origin=""), sha256=digest)
+    return decision_of(signed, act, work.clock.now)
+
+
+@pytest.mark.parametrize("who", ["a-jones", "c-brown", "f-black"])
+async def test_a_confirmation_by_somebody_who_is_no_operator_does_not_count_although_it_is_signed(work, who):
+    await work.alert()
+    work.change(decisions=(recorded(work, who),), status="confirmed", response="red")
+    await work.cases.escalate_due()
+    assert (work.wire.messages, work.events()) == ([], ["alert.raised"])
+
+
+async def test_a_confirmation_by_an_operator_of_another_profile_does_not_count_although_it_is_signed(work, crew):
+    text = crew.roster_path.read_text()
+    start = text.index("[officers.e-white]")
+    crew.roster_path.write_text(text[:start] + text[start:].replace("\n", '\nprofiles = ["elsewhere"]\n', 1))
+    await work.alert()
+    work.change(decisions=(recorded(work, "e-white"),), status="confirmed", response="red")
+    await work.cases.escalate_due()
+    assert (work.wire.messages, work.events()) == ([], ["alert.raised"])
+
+
+async def test_a_confirmation_that_was_signed_when_the_portrait_was_deleted_does_not_count(work):
+    case = await work.alert()
+    work.clock.advance(case.expires_at - work.clock.now)
+    work.change(decisions=(recorded(work, "d-green"),), status="confirmed", response="red")
+    work.ledger.entries.clear()
+    await work.cases.escalate_due()
+    assert (work.wire.messages, work.events()) == ([], [])
+
+
+async def test_an_officer_whose_clock_is_ahead_cannot_confirm_what_by_it_is_deleted(work):
+    case = await work.alert()
+    work.clock.advance(case.expires_at - work.clock.now)
+    act = work.act("d-green", "adjudicate_request", verdict="confirmed")
+    work.clock.advance(-60)
+    with pytest.raises(ConflictError, match="portrait are deleted"):
+        await work.cases.adjudicate(act)
+
+
+def under_two_names(work):
+    """Two confirmations that one person has truly signed."""
+    first = recorded(work, "e-white")
+    another_operator(work.crew, "e-white-2")
+    return first, recorded(work, "e-white-2")
+
+
+async def test_one_person_under_two_names_in_the_record_is_not_two(two):
+    await two.alert()
+    two.change(decisions=under_two_names(two), status="confirmed", response="red")
+    await two.cases.escalate_due()
+    assert two.wire.interventions == []
+
+
+async def test_nobody_confirms_on_top_of_one_person_under_two_names(crew, clock, log):
+    work = Casework(crew, clock, log, confirmations=3)
+    await work.alert()
+    work.change(decisions=under_two_names(work))
+    with pytest.raises(ConflictError, match="one person has confirmed under two names"):
+        await work.decide("d-green")
+
+
+async def test_every_decision_is_told_with_what_the_alert_is_now(two):
+    await two.alert()
+    await two.decide("d-green")
+    await two.decide("e-white")
+    told = [(message.event, message.officer, message.status) for message in two.wire.of("adjudication")]
+    assert told == [("decision", "d-green", "open"), ("decision", "e-white", "confirmed")]
+
+
+async def test_an_outcome_is_told(work):
+    await work.alert()
+    await work.decide("d-green")
+    await work.engage("e-white")
+    assert [message.event for message in work.wire.of("adjudication")] == ["decision", "engagement"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_crash_between_the_decision_and_the_intervention_is_made_up_for_once(work, moment):
+    await work.alert()
+    work.wire.fails, work.wire.error = ("intervention", moment), Death()
+    with dying():
+        await work.decide("d-green")
+    assert work.case().status == "confirmed"
+    work.wire.fails = ("", "")
+    cases = work.restarted()
+    for _ in range(3):
+        await cases.escalate_due()
+    assert len(work.wire.interventions) == 1
+    assert work.events().count("alert.intervention") == 1
+
+
+async def test_a_decision_whose_audit_a_crash_prevented_is_audited_before_anything_is_published(work):
+    await work.alert()
+    work.ledger.fails_at, work.ledger.error = "decided.d-green", Death()
+    with dying():
+        await work.decide("d-green", reason="same scar")
+    assert work.wire.messages == []
+    work.ledger.fails_at = None
+    await work.restarted().escalate_due()
+    assert work.entry("alert.decided").deed.reason == "same scar"
+    assert work.entry("alert.decided").deed.act == work.case().decisions[0].act != ""
+    assert len(work.wire.interventions) == 1
+
+
+async def test_a_decision_stands_while_the_audit_is_away_and_is_told_when_it_is_back(work):
+    await work.alert()
+    work.ledger.fails_at = "decided.d-green"
+    assert (await work.decide("d-green")).status == "confirmed"
+    assert work.wire.messages == []
+    await work.cases.escalate_due()
+    assert work.wire.messages == []
+    work.ledger.fails_at = None
+    await work.cases.escalate_due()
+    assert len(work.wire.interventions) == 1
+
+
+async def test_what_is_told_is_not_told_again_at_the_next_look(work):
+    await work.alert()
+    await work.decide("d-green")
+    tries = work.wire.tries
+    await work.restarted().escalate_due()
+    assert work.wire.tries == tries
+
+
+async def test_no_intervention_is_made_up_for_after_its_deployment_was_purged(work):
+    await work.alert()
+    work.ledger.fails_at = ".intervention"
+    await work.decide("d-green")
+    work.ledger.fails_at = None
+    work.put_deployment(state="purged")
+    await work.cases.escalate_due()
+    assert work.wire.interventions == []
+    assert "alert.intervention" not in work.events()
+
+
+async def test_no_intervention_is_made_up_for_after_its_alert_was_deleted(work):
+    await work.alert()
+    work.ledger.fails_at = ".intervention"
+    await work.decide("d-green")
+    work.ledger.fails_at = None
+    work.change(deleted_at=work.clock.now)
+    await work.cases.escalate_due()
+    assert work.wire.interventions == []
+
+
+async def test_one_case_that_cannot_be_looked_at_does_not_keep_the_others_waiting(work):
+    await work.cases.take_alert(work.an_alert(id="first"))
+    await work.cases.take_alert(work.an_alert(id="second"))
+    work.clock.advance(ESCALATED_AFTER_S)
+    work.ledger.fails_at = "first.escalated"
+    await work.cases.escalate_due()
+    escalated = [message.alert for message in work.wire.of("adjudication")]
+    assert escalated == ["second"]
+
+
+# -- escalation
+
+
+async def test_an_alert_that_nobody_decides_escalates_in_time_and_once(work):
+    await work.alert()
+    work.clock.advance(ESCALATED_AFTER_S - 0.1)
+    await work.cases.escalate_due()
+    assert work.wire.messages == []
+    work.clock.advance(0.1)
+    for _ in range(3):
+        await work.cases.escalate_due()
+        work.clock.advance(60)
+    (message,) = work.wire.messages
+    assert (message.event, message.alert, message.officer) == ("escalation", "a1b2c3", "")
+    assert work.events().count("alert.escalated") == 1
+    assert work.case().escalated_at == message.at
+
+
+async def test_an_alert_that_one_of_two_confirmed_escalates_too(two):
+    await two.alert()
+    await two.decide("d-green")
+    two.clock.advance(ESCALATED_AFTER_S)
+    await two.cases.escalate_due()
+    assert two.case().escalated_at == two.clock.now
+
+
+@pytest.mark.parametrize("verdict", ["confirmed", "rejected", "no_decision"])
+async def test_an_alert_that_somebody_decided_does_not_escalate(work, verdict):
+    await work.alert()
+    await work.decide("d-green", verdict)
+    work.clock.advance(ESCALATED_AFTER_S)
+    await work.cases.escalate_due()
+    assert "alert.escalated" not in work.events()
+
+
+async def test_an_alert_that_is_decided_while_we_look_does_not_escalate(work):
+    await work.alert()
+    work.clock.advance(ESCALATED_AFTER_S)
+    work.shelf.before_replacing = lambda: work.decide("d-green")
+    await work.cases.escalate_due()
+    assert (work.case().status, work.case().escalated_at) == ("confirmed", 0)
+
+
+async def test_nobody_is_asked_again_about_an_alert_whose_deployment_was_purged(work):
+    await work.alert()
+    work.clock.advance(ESCALATED_AFTER_S)
+    work.put_deployment(state="purged")
+    await work.cases.escalate_due()
+    assert work.wire.messages == []
+
+
+async def test_an_escalated_alert_can_still_be_decided(work):
+    await work.alert()
+    work.clock.advance(ESCALATED_AFTER_S)
+    await work.cases.escalate_due()
+    assert (await work.decide("d-green")).status == "confirmed"
+
+
+async def test_a_clock_that_was_set_back_escalates_nothing_twice(work):
+    await work.alert()
+    work.clock.advance(ESCALATED_AFTER_S)
+    await work.cases.escalate_due()
+    work.clock.advance(-ESCALATED_AFTER_S)
+    await work.cases.escalate_due()
+    work.clock.advance(ESCALATED_AFTER_S)
+    await work.restarted().escalate_due()
+    assert len(work.wire.messages) == 1
+
+
+async def test_each_deployment_escalates_by_its_own_profile(work):
+    work.profiles["uk-police"] = profile(escalated_after_s=10.0)
+    await work.alert()
+    work.clock.advance(10)
+    await work.cases.escalate_due()
+    assert work.case().escalated_at
+
+
+# -- the audit
+
+
+async def test_the_audit_holds_who_decided_what_when_why_and_how_long_it_took(work):
+    await work.alert()
+    work.clock.advance(20)
+    await work.decide("d-green", reason="same scar")
+    entry = work.entry("alert.decided")
+    assert (entry.deed.who, entry.deed.reason, entry.deed.at) == ("d-green", "same scar", work.clock.now)
+    assert entry.deed.origin
+    assert len(entry.deed.act) == 64
+    assert (entry.record_version, entry.alert) == (3, "a1b2c3")
+    assert entry.details == {
+        "verdict": "confirmed",
+        "status": "confirmed",
+        "captured_to_alert_s": 1.5,
+        "alert_to_act_s": 20.0,
+    }
+
+
+async def test_the_audit_holds_the_engagement_the_escalation_and_the_passage(work):
+    await work.alert()
+    work.clock.advance(ESCALATED_AFTER_S)
+    await work.cases.escalate_due()
+    await work.decide("d-green")
+    await work.engage("e-white", reason="identified")
+    await work.passage("d-green")
+    assert work.entry("alert.escalated").details["alert_to_act_s"] == ESCALATED_AFTER_S
+    assert work.entry("alert.engaged").deed.reason == "identified"
+    assert work.entry("alert.engaged").details["engagement"] == "confirmed_true"
+    assert work.entry("alert.intervention").details["confirmed_by"] == "d-green"
+    assert work.entry("passage.noted").details["subject"] == "blue-1"
+    assert work.entry("passage.noted").deed.who == "d-green"
+
+
+# -- passages
+
+
+async def test_a_passage_of_a_seed_is_noted_with_who_noted_it(work):
+    passage = await work.passage("d-green")
+    assert (passage.subject, passage.camera, passage.noted_by) == ("blue-1", "gate-1", "d-green")
+    assert [record for record, _ in work.passages.records.values()] == [passage]
+
+
+async def test_a_passage_is_noted_with_the_time_at_which_it_was_and_never_long_after(work):
+    earlier = work.clock.now
+    work.clock.advance(NOTED_WITHIN_S)
+    assert (await work.passage(at=earlier)).noted_at == work.clock.now
+    work.clock.advance(1)
+    with pytest.raises(PermanentError, match="within 15 minutes"):
+        await work.passage(at=earlier)
+
+
+async def test_the_same_passage_again_counts_once(work):
+    first = await work.passage("d-green")
+    assert await work.passage("e-white") == first
+    assert len(work.passages.records) == 1
+    assert work.events() == ["passage.noted"]
+
+
+async def test_two_passages_count_twice(work):
+    await work.passage("d-green", at=work.clock.now - 60)
+    await work.passage("d-green")
+    assert len(work.passages.records) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"camera": "gate-9"}, "no camera gate-9"),
+        ({"subject": "S-0001"}, "on no seed list"),
+        ({"subject": "nobody"}, "on no seed list"),
+        ({"at": 1_700_000_000.0 + 121}, "was running"),
+        ({"at": 1_700_000_000.0 - 3601}, "was running"),
+    ],
+    ids=["camera", "not a seed", "unknown", "in the future", "before it was armed"],
+)
+async def test_a_passage_that_cannot_be_is_refused_for_its(work, fields, said):
+    with pytest.raises(PermanentError, match=said) as refusal:
+        await work.passage("d-green", **fields)
+    assert (work.passages.records, work.ledger.entries) == ({}, {})
+    assert "S-0001" not in refusal.value.reason
+
+
+async def test_a_seed_who_is_off_the_list_passes_no_more(work):
+    seed = work.entries.known["blue.blue-1"]
+    work.entries.known["blue.blue-1"] = seed.model_copy(update={"removed_at": work.clock.now, "form": None})
+    with pytest.raises(MissingError, match="on no seed list"):
+        await work.passage("d-green")
+
+
+async def test_a_passage_after_the_end_is_none(work):
+    work.put_deployment(state="ended", ended_at=work.clock.now - 60)
+    with pytest.raises(PermanentError, match="was running"):
+        await work.passage("d-green")
+    assert await work.passage("d-green", at=work.clock.now - 60)
+
+
+async def test_nobody_passes_a_deployment_that_was_not_armed(work):
+    record = work.put_deployment()
+    work.deployments.records[record.id] = record.model_copy(update={"armed_at": 0.0}), 9
+    with pytest.raises(ConflictError, match="has not been armed"):
+        await work.passage("d-green")
+
+
+async def test_only_an_operator_notes_a_passage(work):
+    with pytest.raises(ForbiddenError):
+        await work.passage("a-jones")
+
+
+async def test_a_passage_whose_record_a_crash_prevented_is_noted_when_it_is_asked_again(work):
+    async def die():
+        raise Death
+
+    work.passages.before_replacing = die
+    with dying():
+        await work.passage("d-green")
+    await work.passage("d-green")
+    assert (len(work.passages.records), work.events()) == (1, ["passage.noted"])
+
+
+# -- looking
+
+
+async def test_cases_are_shown_and_listed_by_deployment(work):
+    await work.cases.take_alert(work.an_alert(id="second", raised_at=work.clock.now + 1))
+    await work.cases.take_alert(work.an_alert(id="first"))
+    shown = await work.cases.show(CaseRequest(deployment="station-north", alert="first"))
+    assert shown.case.alert == "first"
+    listed = await work.cases.list(ListRequest(of="station-north"))
+    assert [case.alert for case in listed.cases] == ["first", "second"]
+    assert listed.next == ""
+    assert (await work.cases.list(ListRequest(of="elsewhere"))).cases == ()
+    assert len((await work.cases.list(ListRequest(of=""))).cases) == 2
+
+
+async def test_cases_come_a_page_at_a_time_each_once(work):
+    for number in range(7):
+        await work.cases.take_alert(work.an_alert(id=f"a{number}"))
+    found, after = [], ""
+    while True:
+        page = await work.cases.list(ListRequest(of="station-north", after=after, count=3))
+        assert len(page.cases) <= 3
+        found += [case.alert for case in page.cases]
+        if not (after := page.next):
+            break
+    assert found == [f"a{number}" for number in range(7)]
+
+
+async def test_a_list_of_cases_is_never_larger_than_the_server_takes(work):
+    """However many there are, and however long the reasons; the signed acts are not in it."""
+    await work.alert()
+    case = await work.decide("d-green", reason="x" * 4000)
+    for number in range(150):
+        key = subjects.key("station-north", f"a{number:03}")
+        work.shelf.records[key] = case.model_copy(update={"alert": f"a{number:03}"}), 1
+    page = await work.cases.list(ListRequest(of=""))
+    assert len(codec.encode(page)) < 512 * 1024
+    assert page.next
+    assert {decision.sealed for case in page.cases for decision in case.decisions} == {""}
+    shown = await work.cases.show(CaseRequest(deployment="station-north", alert="a000"))
+    assert shown.case.decisions[0].sealed
+
+
+async def test_an_alert_that_is_not_there_is_not_shown(work):
+    with pytest.raises(MissingError, match="watchline alerts list"):
+        await work.cases.show(CaseRequest(deployment="station-north", alert="nothing"))

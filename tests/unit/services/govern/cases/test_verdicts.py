@@ -1,0 +1,37 @@
+"""What decisions come to: the table in the docstring of `verdicts`, row by row."""
+
+import itertools
+
+import pytest
+
+from proto.governance import Decision
+from services.govern.cases.verdicts import status_of
+
+TABLE = [
+    ("", 1, "open"),
+    ("c", 1, "confirmed"),
+    ("c", 2, "open"),
+    ("cc", 2, "confirmed"),
+    ("r", 1, "rejected"),
+    ("cr", 2, "rejected"),
+    ("n", 1, "undecided"),
+    ("nn", 2, "undecided"),
+    ("nc", 1, "confirmed"),
+    ("nc", 2, "open"),
+    ("ncc", 2, "confirmed"),
+    ("nr", 1, "rejected"),
+]
+VERDICTS = {"c": "confirmed", "r": "rejected", "n": "no_decision"}
+
+
+def decisions(letters):
+    return [
+        Decision(officer=f"officer-{number}", verdict=VERDICTS[letter], reason="seen", at=float(number))
+        for number, letter in enumerate(letters)
+    ]
+
+
+@pytest.mark.parametrize(("letters", "needed", "status"), TABLE)
+def test_the_decisions_come_to_the_same_in_any_order(letters, needed, status):
+    for order in itertools.permutations(decisions(letters)):
+        assert status_of(order, needed) == status

@@ -1,0 +1,171 @@
+"""What the report is made of: all that belongs to a deployment, and nothing of another."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from libs.errors import MissingError
+from proto import codec, subjects
+from proto.governance import AuditHead, Binding
+from proto.requests import FiguresRequest
+from services.govern.deployments.figures import Counts, Figures
+from tests.casework import Casework
+from tests.fakes import Shelf
+from tests.governance_examples import CASE, DEPLOYMENT, FACES, NOW, PASSAGE, SEARCHES, WATCH_LIST
+
+ASK = FiguresRequest(deployment="station-north")
+OPEN = CASE.model_copy(update={"status": "open", "decisions": (), "outcome": None})
+HEADS = {"audit": AuditHead(sequence=7, sha256="a7" * 32, at=NOW)}
+
+
+class Book(dict):
+    def all(self):
+        return dict(self)
+
+
+def book(*records):
+    return Book({str(number): record for number, record in enumerate(records)})
+
+
+class Audited:
+    """What the audit tells of alerts."""
+
+    def __init__(self, *alerts):
+        self.known = set(alerts)
+
+    async def alerts(self, deployment):
+        return self.known if deployment == "station-north" else set()
+
+
+@pytest.fixture
+async def office(crew, clock):
+    """The part of the office that figures need, with the deployment of the examples."""
+    lists = Book({"wanted": WATCH_LIST, "elsewhere": WATCH_LIST})
+    profiles = {"uk-police": SimpleNamespace(stamp="")}
+    office = SimpleNamespace(deployments=Shelf(), all_lists=lists, all_cases=book(OPEN), profiles=profiles)
+    office.roster = crew.roster(clock)
+    await office.deployments.put(subjects.key("station-north"), DEPLOYMENT)
+    return office
+
+
+def figures_of(office, **books):
+    kinds = {
+        "passages": book(),
+        "faces": book(),
+        "searches": book(),
+        "heads": Book(HEADS),
+        "audited": Audited("a1b2c3"),
+    }
+    return Figures(office, Counts(**kinds | books))
+
+
+async def test_everything_counted_for_the_deployment_is_there_oldest_first(office):
+    later = FACES.model_copy(update={"reading": "gate-1-ffff-", "updated_at": FACES.updated_at + 1})
+    books = {"passages": book(PASSAGE), "faces": book(later, FACES), "searches": book(SEARCHES)}
+    reply = await figures_of(office, **books).figures(ASK)
+
+    assert reply.record == DEPLOYMENT
+    assert reply.cases == (OPEN,)
+    assert (reply.missing, reply.next) == ((), "")
+    assert reply.passages == (PASSAGE,)
+    assert reply.faces == (FACES, later)
+    assert reply.searches == (SEARCHES,)
+    assert (reply.audit_entries, reply.audit_head) == (7, "a7" * 32)
+
+
+async def test_nothing_of_another_deployment_is_counted(office):
+    others = [record.model_copy(update={"deployment": "elsewhere"}) for record in (OPEN, PASSAGE, FACES, SEARCHES)]
+    office.all_cases = book(others[0])
+    books = {"passages": book(others[1]), "faces": book(others[2]), "searches": book(others[3])}
+    reply = await figures_of(office, **books).figures(ASK)
+    assert (reply.cases, reply.passages, reply.faces, reply.searches) == ((), (), (), ())
+
+
+async def test_the_lists_are_those_of_the_draft_as_far_as_there_is_a_record_of_them(office):
+    reply = await figures_of(office).figures(ASK)
+    assert reply.lists == (WATCH_LIST,)  # of missing and blue there is none
+
+
+async def test_the_stamp_is_that_of_the_profile(office):
+    office.profiles["uk-police"].stamp = "EVALUATION"
+    assert (await figures_of(office).figures(ASK)).stamp == "EVALUATION"
+
+
+@pytest.mark.parametrize("stamp", ["EVALUATION", ""])
+async def test_the_stamp_of_what_has_run_is_that_under_which_it_was_armed(office, stamp):
+    office.profiles["uk-police"].stamp = "" if stamp else "EVALUATION"
+    bound = DEPLOYMENT.model_copy(update={"binding": Binding(profile_sha256="ab" * 32, stamp=stamp)})
+    await office.deployments.put(subjects.key("station-north"), bound)
+    assert (await figures_of(office).figures(ASK)).stamp == stamp
+
+
+async def test_without_its_profile_nobody_is_told_that_it_was_no_evaluation(office):
+    office.profiles.clear()
+    with pytest.raises(MissingError, match="profile uk-police is not there any more: put its file back"):
+        await figures_of(office).figures(ASK)
+
+
+async def test_a_deployment_that_is_not_there_is_missing(office):
+    with pytest.raises(MissingError, match="no deployment station-south"):
+        await figures_of(office).figures(FiguresRequest(deployment="station-south"))
+
+
+async def test_before_the_first_entry_of_the_audit_there_is_no_head(office):
+    reply = await figures_of(office, heads=book()).figures(ASK)
+    assert (reply.audit_entries, reply.audit_head) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"outcome": None},
+        {"decisions": ()},
+        {"decisions": (), "outcome": None},
+        {"decisions": (), "outcome": None, "status": "rejected"},
+    ],
+    ids=["both", "decision", "outcome", "confirmed", "rejected"],
+)
+async def test_what_no_officer_signed_is_left_out_and_said(office, fields):
+    """The decision and the outcome of the example are signed by nobody."""
+    office.all_cases = book(CASE.model_copy(update=fields))
+    reply = await figures_of(office).figures(ASK)
+    (case,) = reply.cases
+    assert (case.status, case.decisions, case.outcome) == ("open", (), None)
+    assert reply.missing == (
+        "The record of 1 alert says something in the name of officers who have not signed it, or may not decide: it is "
+        "left out.",
+    )
+
+
+async def test_what_officers_signed_counts_and_comes_without_their_acts(crew, clock, log):
+    work = Casework(crew, clock, log)
+    await work.alert()
+    await work.decide("d-green")
+    await work.engage("e-white")
+    office = SimpleNamespace(
+        deployments=work.deployments, all_lists=Book(), all_cases=book(work.case()), profiles=work.profiles,
+        roster=work.roster,
+    )  # fmt: skip
+    reply = await figures_of(office).figures(ASK)
+    (case,) = reply.cases
+    assert (case.status, case.outcome.engagement, reply.missing) == ("confirmed", "confirmed_true", ())
+    assert (case.decisions[0].officer, case.decisions[0].sealed, case.outcome.sealed) == ("d-green", "", "")
+
+
+async def test_an_alert_of_the_audit_that_has_no_record_is_said(office):
+    reply = await figures_of(office, audited=Audited("a1b2c3", "gone")).figures(ASK)
+    assert reply.missing == ("1 alert that the audit tells of has no record: nobody can say what came of it.",)
+
+
+async def test_the_cases_of_a_large_deployment_come_on_pages_each_once(office):
+    office.all_cases = book(*(OPEN.model_copy(update={"alert": f"a{number:04}"}) for number in range(1200)))
+    found, ask = [], ASK
+    while True:
+        reply = await figures_of(office, audited=Audited()).figures(ask)
+        assert len(codec.encode(reply)) < 800_000
+        found += [case.alert for case in reply.cases]
+        if not reply.next:
+            break
+        ask = ASK.model_copy(update={"after": reply.next})
+    assert found == [f"a{number:04}" for number in range(1200)]
