@@ -49,16 +49,6 @@ class ConflictError(PermanentError):
     code = "409"
 
 
-class QualityError(PermanentError):
-    """A face is not good enough to use: `component` is what was measured, `measured` and `required` its values."""
-
-    def __init__(self, reason: str, component: str, measured: float, required: float) -> None:
-        super().__init__(reason)
-        self.component = component
-        self.measured = measured
-        self.required = required
-
-
 class UserError(Exception):
     """Something a person must mend. The command line prints `problem` and `remedy` on one line and exits."""
 

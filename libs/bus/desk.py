@@ -28,6 +28,8 @@ Bury = Callable[[DeadLetter], Awaitable[None]]
 ERROR_CODE_HEADER = "Nats-Service-Error-Code"
 ERROR_HEADER = "Nats-Service-Error"
 """Both of ADR-32, the NATS services convention."""
+MOST_OF_A_REASON = 4000
+"""Characters: all that may stand against an arming, with its reasons."""
 TOO_LARGE = "413"
 TOO_LARGE_REASON = "the answer has {:,} bytes, more than the server takes: ask for less at a time"
 
@@ -144,7 +146,7 @@ def dead_letter(
 
 
 def _refusal(code: str, reason: str) -> dict[str, str]:
-    return {ERROR_CODE_HEADER: code, ERROR_HEADER: reason.replace("\r", " ").replace("\n", " ")[:500]}
+    return {ERROR_CODE_HEADER: code, ERROR_HEADER: reason.replace("\r", " ").replace("\n", " ")[:MOST_OF_A_REASON]}
 
 
 def raise_refusal(subject: str, reply: Msg) -> None:

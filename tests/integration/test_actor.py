@@ -9,7 +9,7 @@ import pytest
 
 from libs.actor import Actor, Stage
 from libs.bus import connect
-from libs.errors import PermanentError, QualityError, TransientError
+from libs.errors import PermanentError, TransientError
 from libs.settings import NatsSettings, ServiceSettings
 from proto import codec, subjects
 from proto.messages import Candidates, DeadLetter, Probe
@@ -172,12 +172,8 @@ async def test_a_full_stream_behind_a_stage_holds_its_messages_back_and_loses_no
     assert await count(bus, "DEADLETTERS") == 0
 
 
-@pytest.mark.parametrize(
-    "error",
-    [PermanentError("the template has no direction"), QualityError("the face is too small", "side_px", 8, 24)],
-    ids=["permanent", "quality"],
-)
-async def test_a_permanent_error_is_a_dead_letter_with_ids_and_the_reason_and_none_of_the_content(bus, error):
+async def test_a_permanent_error_is_a_dead_letter_with_ids_and_the_reason_and_none_of_the_content(bus):
+    error = PermanentError("the template has no direction")
     handler = Handler(error)
     async with running(bus, handler):
         await bus.publish(changed("probe", portrait=CONTENT.encode()), "")

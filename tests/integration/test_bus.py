@@ -266,6 +266,18 @@ async def test_what_the_answering_side_raises_reaches_the_asking_side(bus, error
         assert "quoting a template" not in str(bus.log.entries)
 
 
+async def test_a_refusal_with_many_reasons_arrives_whole(bus):
+    reasons = "; ".join(f"the list list-{number} is older than the profile allows" for number in range(60))
+
+    async def refuses(_ask):
+        raise PermanentError(reasons)
+
+    async with bus.answering(subjects.DETECT, DetectRequest, refuses, concurrency=1):
+        with pytest.raises(AskError) as caught:
+            await bus.ask(subjects.DETECT, QUESTION, Detections)
+    assert caught.value.detail == reasons
+
+
 async def test_a_refusal_of_several_lines_arrives_as_one(bus):
     async def refuses(_ask):
         raise PermanentError("one\r\ntwo\nthree")
@@ -570,6 +582,14 @@ async def test_the_parts_of_a_portrait_that_was_never_completed_are_overwritten(
     assert await bus.portraits.drop_parts(subjects.REFERENCE_PORTRAITS, time.time() - 3600) == 0
     assert await bus.portraits.drop_parts(subjects.REFERENCE_PORTRAITS, time.time() + 1) == 1
     assert await bus.portraits.get(REFERENCE) == b"whole"
+    assert with_pixels_on_disk(nats_server) == []
+
+
+async def test_a_portrait_that_is_taken_for_the_first_leaves_the_one_before_it_to_be_overwritten(bus, nats_server):
+    await bus.portraits.put(REFERENCE, PIXELS)  # by a program that died before it said so
+    await bus.portraits.put(REFERENCE, b"another", first=True)
+    assert await bus.portraits.get(REFERENCE) == b"another"
+    assert await bus.portraits.drop_parts(subjects.REFERENCE_PORTRAITS, time.time() + 1) == 1
     assert with_pixels_on_disk(nats_server) == []
 
 
