@@ -7,7 +7,7 @@ import hashlib
 import cv2
 import numpy as np
 
-from libs.bus import Conflict
+from libs.bus import AskError, Conflict
 from libs.errors import TransientError
 from libs.gallery import ReferenceEntry, UnknownWatchListError
 from libs.geometry import REFERENCE_POINTS_PX
@@ -169,11 +169,15 @@ class Pictures(Portraits):
 
 
 class Peers:
-    """detect, embed and the auditing desk of govern; `audit_away` and `away` say who does not answer."""
+    """detect, embed and the auditing desk of govern; `audit_away` and `away` say who does not answer.
+
+    Entries whose ids are in `refused` the audit does not take.
+    """
 
     def __init__(self):
         self.audit = []
         self.audit_away = False
+        self.refused = ()
         self.away = ()
         self.faces = 1
         self.asks = []
@@ -189,6 +193,8 @@ class Peers:
         assert subject == f"{subjects.AUDIT_ASKS}.append"
         if self.audit_away:
             raise TransientError("nobody answered")
+        if message.id in self.refused:
+            raise AskError(subject, "403", "l-stone is not on the roster of officers")
         if message.id not in [request.id for request in self.audit]:
             self.audit.append(message)
         return AuditReply(entry=_entry(message, len(self.audit)))

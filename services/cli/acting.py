@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -17,6 +17,7 @@ from services.cli.console import err
 from services.cli.signals import until_done
 
 T = TypeVar("T")
+C = TypeVar("C")
 M = TypeVar("M", bound=BaseModel)
 ARGUMENTS = {
     "deployment": "the name of the deployment",
@@ -62,6 +63,28 @@ def request(kind: type[M], **fields: object) -> M:
         written = {name: ARGUMENTS.get(name, f"--{name.replace('_', '-')}") for name in kind.model_fields}
         where, said = fault(error, written)
         raise UserError(f"{where} will not do" if where else "that will not do", said) from None
+
+
+def choice(text: str, choices: Mapping[str, C], what: str) -> C:
+    """The choice that `text` names; `what` is what it should be, for example "a verdict".
+
+    Raises:
+        UserError: it names none.
+    """
+    if text not in choices:
+        *others, last = choices
+        raise UserError(f"{text} is not {what}", f"write {', '.join(others)} or {last}")
+    return choices[text]
+
+
+def announce(verb: str, what: str, as_it_is: str) -> None:
+    """Says what is about to be done, and to what, as it is now: for example `arm north, version 3 (authorised)`."""
+    err.print(f"{verb.replace('_', ' ')} {what}, {as_it_is}", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_nothing(what: str, how_to_begin: str) -> None:
+    """Says, beside the output, that there is nothing to list."""
+    err.print(f"there is no {what}: {how_to_begin}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_json(value: object) -> None:

@@ -1,9 +1,16 @@
-"""Times as reports write them: UTC, and spans in the largest units that tell something."""
+"""Times as reports write them: UTC, and spans in the largest units that tell something; and how people write them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
+HOW_TO_WRITE = (
+    "a length of time from now (or ago, for what is past) like 30m, 12h or 30d; or a time in UTC like 2026-11-25 or "
+    "2026-11-25T18:00, with its offset in another zone: 2026-11-25T19:00+01:00"
+)
+"""Every form in which an option takes a time."""
+TIME_HELP = f"TIME is {HOW_TO_WRITE}."
+"""What the help of every option that takes a time says of it."""
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 

@@ -2,7 +2,7 @@
 
 A change is one compare-and-set of the list's record, which holds the deed and, until `govern` has written it into
 the audit, what is owed to the audit. So whatever dies in between, nothing is done unheard: what is owed is paid at
-once, or at the next sweep.
+once, or at the next sweep. What the audit refuses stays owed, and is seen in the record of the list.
 """
 
 from __future__ import annotations
@@ -99,6 +99,8 @@ class Registry:
     turns: Turns = field(default_factory=Turns)
     _newest: dict[str, WatchListRecord] = field(default_factory=dict)
     """What this program wrote itself, which the book may not have heard of yet."""
+    _refused: set[str] = field(default_factory=set)
+    """Entries that the audit did not take, as was logged."""
 
     def signed(self, sealed: Sealed, kind: type[M]) -> Signed[M]:
         """The request of an officer who may change lists. Raises as `Roster.check`."""
@@ -156,23 +158,35 @@ class Registry:
         self._newest[subjects.key(record.id)] = record
 
     async def report(self, watch_list: str) -> WatchListRecord:
-        """The list once the audit holds what it was owed; where `govern` is away that stays owed.
+        """The list once the audit was told what it is owed, the oldest first; what the audit does not hold stays owed.
+
+        Where `govern` is away, so is all that follows. What `govern` refuses (its officer is on the roster no longer,
+        or the audit holds another act under its id) is logged once, told again at every look, and holds up nothing: so
+        the audit may hold an act of a list after later ones. Which came first, the version in the id says, and the time
+        of the deed.
 
         Raises:
             TransientError: the bus is away.
         """
         record = await self.read(watch_list)
-        while payable := _payable(record):
-            owed = payable[0]
+        for owed in _payable(record):
+            request = audit_request(record, owed)
             try:
-                await self.bus.ask(
-                    f"{subjects.AUDIT_ASKS}.append", audit_request(record, owed), AuditReply, AUDIT_TIMEOUT_S
-                )
-            except (PermanentError, TransientError, DecodeError) as error:
-                self.log.warning("audit.owed", watch_list=watch_list, entries=len(record.owed), reason=str(error))
-                return record
-            record = await self.change(watch_list, partial(_without, owed))
+                await self.bus.ask(f"{subjects.AUDIT_ASKS}.append", request, AuditReply, AUDIT_TIMEOUT_S)
+            except TransientError as error:
+                self.log.warning("audit.owed", watch_list=watch_list, entries=len(record.owed), reason=error.reason)
+                break
+            except (PermanentError, DecodeError) as error:
+                self._note_refusal(request.id, error)
+            else:
+                record = await self.change(watch_list, partial(_without, owed))
         return record
+
+    def _note_refusal(self, entry: str, error: Exception) -> None:
+        """Logs, once, that the audit does not take an entry. Reasons hold ids alone, as every `PermanentError`'s."""
+        if entry not in self._refused:
+            self._refused.add(entry)
+            self.log.error("audit.refused", entry=entry, reason=str(error))
 
     async def _read(self, watch_list: str) -> tuple[WatchListRecord, int]:
         found = await self.lists.get(subjects.key(watch_list))

@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from libs.bus import Records
 from proto import subjects
+from proto.governance import Case
 from tests.control_room import casework, opened_room
 from tests.examples import changed
 from tests.waiting import SOON_S, soon
@@ -94,9 +96,15 @@ async def test_two_operators_compare_decide_and_note_the_outcome(room, watchline
     code, said, _ = await watchline("adjudicate", "a1", "confirmed", "--reason", "same scar", "--as", "d-green")
     assert (code, "open, 1 of 2 confirmed" in said) == (0, True)
     code, _, complained = await watchline("adjudicate", "a1", "confirmed", "--reason", "sure", "--as", "d-green")
-    assert (code, complained) == (1, "refused: d-green has decided already (confirmed): another person must\n")
+    assert (code, complained.splitlines()) == (
+        1,
+        [
+            "adjudicate alert a1b2c3, which is open",
+            "refused: d-green has decided already (confirmed): another person must",
+        ],
+    )
     code, said, _ = await watchline("adjudicate", "a1", "confirmed", "--reason", "the ear", "--as", "e-white")
-    assert (code, "a1b2c3: confirmed" in said) == (0, True)
+    assert (code, "a1b2c3 is confirmed" in said) == (0, True)
     code, said, _ = await watchline("outcome", "a1", "confirmed-true", "--reason", "identified", "--as", "d-green")
     assert (code, "confirmed true" in said) == (0, True)
     case = await room.case()
@@ -111,8 +119,17 @@ async def test_alerts_are_listed_for_people_and_for_software(room, watchline):
     assert "blue-1" not in said
     _, said, _ = await watchline("list", "--seeds", "--json")
     assert [case["alert"] for case in json.loads(said)] == ["a1b2c3", "seed-1"]
-    _, said, _ = await watchline("list", "--open", "--deployment", "elsewhere")
-    assert said == "no alerts\n"
+    code, said, told = await watchline("list", "--open", "--deployment", "elsewhere")
+    assert (code, said, told) == (0, "", "there is no alert yet: see `watchline alerts tail`\n")
+
+
+async def test_an_alert_that_is_deleted_is_listed_as_that_and_not_as_open(room, watchline, bus):
+    assert "S-0001" in (await watchline("list", "--open"))[1]
+    deleted = (await room.case()).model_copy(update={"deleted_at": room.clock.now})
+    await Records(bus, subjects.CASE_RECORDS, Case).put(subjects.key(deleted.deployment, deleted.alert), deleted)
+    assert "S-0001" not in (await watchline("list", "--open"))[1]
+    assert "not decided, 0 of 2 confirmed, data deleted" in (await watchline("list"))[1]
+    assert "next         nothing: its data is deleted" in (await watchline("show", "a1"))[1]
 
 
 async def test_a_tail_shows_what_happens_as_it_happens_and_no_seeds(room, environment):
@@ -162,7 +179,7 @@ async def test_a_passage_of_a_seed_is_noted_now_or_at_a_time(watchline):
     ("arguments", "code", "said"),
     [
         (("adjudicate", "a1", "maybe", "--reason", "x"), 2, "maybe is not a verdict: write confirmed, rejected"),
-        (("adjudicate", "a1", "confirmed", "--reason", " "), 2, "the reason will not do"),
+        (("adjudicate", "a1", "confirmed", "--reason", " ", "--as", "d-green"), 2, "--reason will not do: it is empty"),
         (("adjudicate", "a1", "confirmed"), 2, "--reason"),
         (("adjudicate", "zz", "confirmed", "--reason", "x", "--as", "d-green"), 1, "no alert whose id begins with"),
         (("adjudicate", "a1", "confirmed", "--reason", "x"), 2, "give --as OFFICER"),

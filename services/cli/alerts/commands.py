@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.text import Text
 
-from libs.errors import UserError
 from libs.settings import TrustSettings, load
 from proto import subjects
 from proto.governance import Case, Engagement, Verdict
-from proto.messages import Message
 from proto.requests import (
     AdjudicateRequest,
     CaseReply,
@@ -26,18 +21,26 @@ from proto.requests import (
     PassageReply,
     PassageRequest,
 )
+from services.cli.acting import (
+    AsOption,
+    JsonOption,
+    ReasonOption,
+    act,
+    announce,
+    choice,
+    look,
+    print_json,
+    print_nothing,
+    request,
+)
 from services.cli.alerts.desk import cases_of, find_case, write_portraits
-from services.cli.alerts.lines import case_lines, case_table, next_step, standing
+from services.cli.alerts.lines import case_lines, case_table, is_open, next_step, standing
 from services.cli.alerts.tail import ALL, Tail, since_minutes
-from services.cli.client import Client, open_client
+from services.cli.client import Client
 from services.cli.console import err, out
 from services.cli.deadline import parse_past
-from services.cli.signals import until_done
-from services.cli.times import iso
+from services.cli.times import TIME_HELP, iso
 
-T = TypeVar("T")
-C = TypeVar("C")
-M = TypeVar("M", bound=Message)
 VERDICTS: dict[str, Verdict] = {"confirmed": "confirmed", "rejected": "rejected", "no-decision": "no_decision"}
 ENGAGEMENTS: dict[str, Engagement] = {
     "confirmed-true": "confirmed_true",
@@ -54,11 +57,6 @@ app = typer.Typer(
 )
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Of the alert; its beginning is enough.")]
-AsOption = Annotated[
-    str, typer.Option("--as", metavar="OFFICER", envvar="WATCHLINE_OFFICER", help="Who acts: signed with that key.")
-]
-ReasonOption = Annotated[str, typer.Option(help="Why, in words. It goes into the audit: write no names.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for other software.")]
 SeedsOption = Annotated[
     bool, typer.Option("--seeds", help="Those of seeds too: known people who walk past on purpose.")
 ]
@@ -78,14 +76,14 @@ def follow(
     Example: `watchline alerts tail --deployment station-north`
     """
     if deployment != ALL:
-        _request(DeploymentRequest, deployment=deployment)  # so that its name is one
+        request(DeploymentRequest, deployment=deployment)  # so that its name is one
     govern = load(TrustSettings).key()
 
     async def work(client: Client) -> None:
         show = partial(out.print, soft_wrap=True)
         await Tail(client.bus, govern, show, since_minutes(last)).run(deployment, seeds)
 
-    _run(work)
+    look(work)
 
 
 @app.command("list")
@@ -99,14 +97,15 @@ def list_cases(
 
     Example: `watchline alerts list --open`
     """
-    cases = _run(lambda client: cases_of(client, deployment))
-    shown = [case for case in cases if (seeds or not case.seed) and (not only_open or case.status == "open")]
+    cases = look(lambda client: cases_of(client, deployment))
+    shown = [case for case in cases if (seeds or not case.seed) and (not only_open or is_open(case))]
     if as_json:
-        _print_json([case.model_dump() for case in shown])
+        print_json([case.model_dump() for case in shown])
     elif shown:
         out.print(case_table(shown, time.time()))
     else:
-        out.print("no alerts")
+        others = "there are others: leave out --open, or give --seeds"
+        print_nothing("such alert", others) if cases else print_nothing("alert yet", "see `watchline alerts tail`")
 
 
 @app.command()
@@ -127,9 +126,9 @@ def show(
         case = await find_case(client, alert)
         return (case, *(await write_portraits(client, case, portraits) if portraits else ([], [])))
 
-    case, written, missing = _run(work)
+    case, written, missing = look(work)
     if as_json:
-        _print_json(case.model_dump())
+        print_json(case.model_dump())
     else:
         for line in case_lines(case, time.time()):
             out.print(line, soft_wrap=True)
@@ -149,6 +148,7 @@ def adjudicate(
     verdict: Annotated[str, typer.Argument(metavar="VERDICT", help="confirmed, rejected or no-decision.")],
     reason: ReasonOption,
     officer: AsOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Decides, as an operator, whether the face is that of the person on the list.
 
@@ -157,15 +157,16 @@ def adjudicate(
 
     Example: `watchline alerts adjudicate 3f2a confirmed --reason "same scar over the left eye" --as d-green`
     """
-    decided = _choice(verdict, VERDICTS, "a verdict")
+    decided = choice(verdict, VERDICTS, "a verdict")
 
     async def work(client: Client) -> Case:
         case = await find_case(client, alert)
         named = {"deployment": case.deployment, "alert": case.alert}
-        request = _request(AdjudicateRequest, **named, verdict=decided, reason=reason)
-        return (await client.act(f"{subjects.CASES}.adjudicate", request, CaseReply)).case
+        asked = request(AdjudicateRequest, **named, verdict=decided, reason=reason)
+        _announce("adjudicate", case)
+        return (await client.act(f"{subjects.CASES}.adjudicate", asked, CaseReply)).case
 
-    _print_done(_run(work, officer))
+    _print_done(act(officer, work), as_json)
 
 
 @app.command()
@@ -176,20 +177,22 @@ def outcome(
     ],
     reason: ReasonOption,
     officer: AsOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Notes what came of a confirmed alert: it was the person, it was not, or nobody was engaged.
 
     Example: `watchline alerts outcome 3f2a confirmed-false --reason "showed a passport" --as d-green`
     """
-    came = _choice(engagement, ENGAGEMENTS, "an outcome")
+    came = choice(engagement, ENGAGEMENTS, "an outcome")
 
     async def work(client: Client) -> Case:
         case = await find_case(client, alert)
         named = {"deployment": case.deployment, "alert": case.alert}
-        request = _request(EngagementRequest, **named, engagement=came, reason=reason)
-        return (await client.act(f"{subjects.CASES}.engage", request, CaseReply)).case
+        asked = request(EngagementRequest, **named, engagement=came, reason=reason)
+        _announce("note the outcome of", case)
+        return (await client.act(f"{subjects.CASES}.engage", asked, CaseReply)).case
 
-    _print_done(_run(work, officer))
+    _print_done(act(officer, work), as_json)
 
 
 @app.command()
@@ -198,64 +201,35 @@ def passage(
     camera: Annotated[str, typer.Argument(metavar="CAMERA")],
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="The number of a seed of the deployment.")],
     at: Annotated[
-        str,
-        typer.Option(
-            metavar="TIME",
-            help="When: 14:05:30 today, 5min for so long ago, or ISO 8601; UTC without a zone. Now without it.",
-        ),
+        str, typer.Option(metavar="TIME", help=f"When; now without it. {TIME_HELP} 14:05:30 is of today.")
     ] = "",
     officer: AsOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Notes that a seed has walked through the zone of a camera: what the recognition rate (TPIR) is measured against.
 
     Example: `watchline alerts passage station-north gate-1 blue-7 --at 14:05:30 --as d-green`
     """
     when = parse_past(at, time.time(), "--at") if at else time.time()
-
-    request = _request(PassageRequest, deployment=deployment, camera=camera, subject=subject, at=when)
+    asked = request(PassageRequest, deployment=deployment, camera=camera, subject=subject, at=when)
 
     async def work(client: Client) -> PassageReply:
-        return await client.act(f"{subjects.CASES}.passage", request, PassageReply)
+        return await client.act(f"{subjects.CASES}.passage", asked, PassageReply)
 
-    noted = _run(work, officer).passage
-    out.print(f"noted: camera {noted.camera} at {iso(noted.at)}", highlight=False)
-
-
-def _run(work: Callable[[Client], Coroutine[Any, Any, T]], officer: str = "") -> T:
-    """What `work` comes to on the bus, by that officer."""
-
-    async def connected() -> T:
-        async with open_client(officer or None) as client:
-            return await work(client)
-
-    return until_done(connected())
+    noted = act(officer, work).passage
+    if as_json:
+        print_json(noted.model_dump())
+    else:
+        out.print(f"noted: camera {noted.camera} at {iso(noted.at)}", highlight=False)
 
 
-def _request(kind: type[M], **fields: object) -> M:
-    """The request of those fields.
-
-    Raises:
-        UserError: one will not do.
-    """
-    try:
-        return kind.model_validate(fields)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise UserError(f"the {where} will not do", str(problem["msg"]).lower()) from None
+def _announce(verb: str, case: Case) -> None:
+    announce(verb, f"alert {case.alert}", f"which is {case.status}")
 
 
-def _choice(text: str, choices: dict[str, C], what: str) -> C:
-    """The choice that `text` names. Raises `UserError`."""
-    if text not in choices:
-        raise UserError(f"{text} is not {what}", f"write {', '.join(choices)}")
-    return choices[text]
-
-
-def _print_done(case: Case) -> None:
-    out.print(Text.assemble(f"alert {case.alert}: ", standing(case, time.time())), soft_wrap=True)
+def _print_done(case: Case, as_json: bool) -> None:
+    if as_json:
+        print_json(case.model_dump())
+        return
+    out.print(Text.assemble(f"alert {case.alert} is ", standing(case, time.time())), soft_wrap=True)
     out.print(f"next: {next_step(case)}", soft_wrap=True, highlight=False, markup=False)
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2))

@@ -85,18 +85,26 @@ def case_table(cases: list[Case], now: float) -> Table:
     return table
 
 
+def is_open(case: Case) -> bool:
+    """Whether an alert waits for a decision; once it is deleted, nobody has anything left to compare."""
+    return case.status == "open" and not case.seed and not case.deleted_at
+
+
 def standing(case: Case, now: float) -> Text:
     """How far an alert is."""
     if case.seed:
         return Text("a seed", "dim")
-    text = Text(case.status, STYLES.get(case.status, ""))
+    came_to_nothing = case.status == "open" and not is_open(case)
+    text = Text("not decided", "dim") if came_to_nothing else Text(case.status, STYLES.get(case.status, ""))
     if case.status == "open" and case.confirmations_needed > 1:
         text.append(f", {_confirmations(case)} of {case.confirmations_needed} confirmed")
-    if case.status == "open":
+    if is_open(case):
         text.append(f", for {span(max(0.0, now - case.raised_at))}")
         text.append(", escalated" if case.escalated_at else "")
     if case.outcome is not None:
         text.append(f", {case.outcome.engagement.replace('_', ' ')}")
+    if case.deleted_at:
+        text.append(", data deleted")
     if case.stamp:
         text.append(f" {case.stamp}", "bold")
     return text
@@ -126,6 +134,8 @@ def next_step(case: Case) -> str:
     short = case.alert[:SHORT_ID]
     if case.seed:
         return "nothing: it is of a known person who walked past on purpose, and is counted"
+    if case.deleted_at:
+        return _step_after_deletion(case)
     if case.status == "open" and _confirmations(case):
         missing = case.confirmations_needed - _confirmations(case)
         return f"{missing} more must confirm, who have not decided yet: no intervention before that"
@@ -134,6 +144,16 @@ def next_step(case: Case) -> str:
     if case.status == "confirmed" and case.outcome is None:
         return f"officers assess for themselves; then note what came of it (`watchline alerts outcome {short} …`)"
     return "another person may still decide" if case.status == "undecided" else "nothing"
+
+
+def _step_after_deletion(case: Case) -> str:
+    """The same once alert and portrait are deleted: what came of it can be noted until the deployment is purged."""
+    if case.status in ("open", "undecided"):
+        return "nothing: its data is deleted, so nobody can confirm or reject it, and it counts as unconfirmed"
+    if case.status == "confirmed" and case.outcome is None:
+        command = f"watchline alerts outcome {case.alert[:SHORT_ID]} …"
+        return f"its data is deleted; until the deployment is purged, what came of it can be noted (`{command}`)"
+    return "nothing: its data is deleted"
 
 
 def _when(at: float, stamp: str) -> Text:

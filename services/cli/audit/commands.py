@@ -17,6 +17,7 @@ from services.cli.audit.lines import entry_line, entry_lines, entry_table, verdi
 from services.cli.console import err, out
 from services.cli.deadline import parse_past
 from services.cli.signals import until_done
+from services.cli.times import TIME_HELP
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,10 +33,7 @@ KeyOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for other software.")]
-SinceOption = Annotated[
-    str,
-    typer.Option(metavar="TIME", help="From so long ago on: 30m, 24h, 7d; or ISO 8601, UTC without a zone."),
-]
+SinceOption = Annotated[str, typer.Option(metavar="TIME", help=f"Only entries from then on. {TIME_HELP}")]
 DeploymentOption = Annotated[str, typer.Option(help="Only entries of this deployment.")]
 
 

@@ -4,7 +4,7 @@ The limit does what an import must do to an image and nothing else: read it, fin
 how good it is, embed it and its mirror image, with a thread a core. The import is the whole stack: signed acts, the
 bus, records, portraits, a gallery that is on the disk when it says so, and the audit.
 
-Both take turns of some ten seconds, and who comes first changes, so that a machine that grows slower or faster
+Both take turns of some twenty seconds, and who comes first changes, so that a machine that grows slower or faster
 meanwhile does so for both.
 """
 
@@ -46,8 +46,8 @@ from services.match.settings import EnrolmentSettings
 
 WARM_UP = 64
 """Images that are looked at before anything is measured."""
-TURN = 500
-"""Images of a turn: the beginning and the end of an import, when the cores are not busy, are a hundredth of it."""
+TURN = 1000
+"""Images of a turn: the beginning and the end of an import, when not all cores are busy, are a hundredth of it."""
 PARTICULARS = {
     "reason": "measurement",
     "requester": "the operator of this machine",

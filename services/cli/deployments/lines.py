@@ -10,6 +10,7 @@ from rich.text import Text
 
 from proto.governance import DeploymentDraft, DeploymentRecord, DeploymentState, Document
 from proto.requests import DeploymentReply
+from services.cli.deployments.signed_for import SignedFor, list_lines, rate_lines
 from services.cli.times import iso, moment
 
 STYLES: dict[DeploymentState, str] = {
@@ -50,11 +51,14 @@ def deployments_table(records: Sequence[DeploymentRecord]) -> Table:
     return table
 
 
-def shown(reply: DeploymentReply) -> RenderableType:
-    """A deployment: what it is, who did what, what stands against arming it, and what is weak about it."""
+def shown(reply: DeploymentReply, signed_for: SignedFor | None, now: float) -> RenderableType:
+    """A deployment: what it is, what is signed for, who did what, what stands against arming it, and what is weak."""
     record = reply.record
     head = Text.assemble((record.id, "bold"), f", version {record.record_version}: ", state_text(record))
-    parts: list[RenderableType] = [head, _facts(record), Text("\nWhat was done", "bold"), _deeds(record)]
+    parts: list[RenderableType] = [head, _facts(record)]
+    if signed_for is not None:
+        parts += [Text("\nWhat is signed for", "bold"), signed_for_table(signed_for, now)]
+    parts += [Text("\nWhat was done", "bold"), _deeds(record)]
     if reply.obstacles:
         parts += [Text("\nWhat stands against arming it", "bold"), *_bullets(reply.obstacles, "red")]
     if reply.warnings:
@@ -64,15 +68,26 @@ def shown(reply: DeploymentReply) -> RenderableType:
     return Group(*parts)
 
 
+def signed_for_table(signed_for: SignedFor, now: float) -> Table:
+    """What an officer signs for who authorises or arms: each list, and how often the threshold errs."""
+    table = _two_columns()
+    for one in signed_for.lists:
+        table.add_row(f"{'seed' if one.seeds else 'watch'} list {one.name}", Text("\n".join(list_lines(one, now))))
+    if signed_for.rates is None:
+        table.add_row("how often it errs", Text(f"is not known: {signed_for.unknown}"))
+    else:
+        rates = signed_for.rates
+        table.add_row(f"threshold {rates.threshold:.2f}", Text("\n".join(rate_lines(rates))))
+    return table
+
+
 def _bullets(lines: Sequence[str], style: str) -> Iterator[Text]:
     return (Text.assemble(("• ", style), line) for line in lines)
 
 
 def _facts(record: DeploymentRecord) -> Table:
     draft = record.draft
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = _two_columns()
     for name, value in _values(draft):
         if value:
             table.add_row(name, Text(value))
@@ -82,6 +97,13 @@ def _facts(record: DeploymentRecord) -> Table:
         table.add_row("without a judge until", iso(record.urgent_until))
     if record.ended_at:
         table.add_row("ended", iso(record.ended_at))
+    return table
+
+
+def _two_columns() -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
     return table
 
 

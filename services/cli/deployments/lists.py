@@ -14,16 +14,25 @@ from services.cli.client import Client
 SEARCHING = ("armed", "suspended")
 
 
-async def with_list_warnings(client: Client, reply: DeploymentReply, now: float) -> DeploymentReply:
-    """The reply, and what is wrong with the lists of the deployment where it is armed or suspended."""
-    if reply.record.state not in SEARCHING:
-        return reply
+async def lists_by_name(client: Client) -> dict[str, WatchListRecord] | None:
+    """All watch lists; `None` where the program `match`, which has them, does not answer."""
     try:
         known = await client.ask(f"{subjects.WATCHLIST}.list", ListRequest(of=""), ListsReply)
     except (TransientError, AskError):
+        return None
+    return {each.id: each for each in known.records}
+
+
+def with_list_warnings(
+    reply: DeploymentReply, known: Mapping[str, WatchListRecord] | None, now: float
+) -> DeploymentReply:
+    """The reply, and what is wrong with the lists of the deployment where it is armed or suspended."""
+    if reply.record.state not in SEARCHING:
+        return reply
+    if known is None:
         found = ["the program match does not answer: nothing is known of its lists, and none is searched"]
     else:
-        found = list(list_warnings(reply.record, {each.id: each for each in known.records}, now))
+        found = list(list_warnings(reply.record, known, now))
     return reply.model_copy(update={"warnings": (*found, *reply.warnings)})
 
 

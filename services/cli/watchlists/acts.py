@@ -2,80 +2,66 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from libs.errors import UserError
+from libs.bus import AskError
+from libs.errors import MissingError
 from proto import subjects
+from proto.governance import WatchListRecord
 from proto.messages import Message
-from proto.requests import ListReply
-from services.cli.client import DESTROY_S, Client, open_client
+from proto.requests import ListReply, ListRequest
+from services.cli.acting import act, announce, print_json
+from services.cli.client import DESTROY_S, Client
 from services.cli.console import out
-from services.cli.signals import until_done
-from services.cli.watchlists.tables import record_lines
-
-T = TypeVar("T")
+from services.cli.times import TIME_HELP
+from services.cli.watchlists.tables import done_lines, state
 
 ListArgument = Annotated[str, typer.Argument(metavar="LIST", help="Its name: small letters, digits and dashes.")]
 SubjectArgument = Annotated[str, typer.Argument(metavar="SUBJECT", help="A nominal number, never a name.")]
-AsOption = Annotated[
-    str, typer.Option("--as", metavar="OFFICER", envvar="WATCHLINE_OFFICER", help="Who acts: signed with that key.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for other software.")]
-WhyOption = Annotated[str, typer.Option("--reason", help="Why, in words. It goes into the audit: write no names.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why the person is on the list.")]
+EntryReasonOption = Annotated[str, typer.Option("--reason", help="Why the person is on the list.")]
 RequesterOption = Annotated[str, typer.Option(help="Who asked for it.")]
 SourceOption = Annotated[str, typer.Option(help="Where the image comes from.")]
 BasisOption = Annotated[str, typer.Option("--lawful-basis", help="On which the image is held.")]
-DateOption = Annotated[str, typer.Option("--image-date", help="When the image was taken, as far as it is known.")]
+DateOption = Annotated[
+    str, typer.Option("--image-date", metavar="DATE", help="When the image was taken, as far as it is known: 2023-05.")
+]
 EntryExpiresOption = Annotated[
-    str, typer.Option("--expires", metavar="TIME", help="When the entry expires: 30d, 12h, or ISO 8601.")
+    str, typer.Option("--expires", metavar="TIME", help=f"When the entry expires. {TIME_HELP}")
 ]
 
 
-def do_act(verb: str, request: Message, officer: str, as_json: bool) -> None:
-    """Does an act on a list, and shows the list after it."""
+def do_act(verb: str, watch_list: str, request: Message, officer: str, as_json: bool, to: str = "") -> None:
+    """Says what will be done to which version of a list, does it, and shows the list after it.
+
+    `to` is what of the list it is done to, where that is not all of it: `S-0017 from`.
+    """
 
     async def work(client: Client) -> ListReply:
+        await announce_act(client, f"{verb} {to}".strip(), watch_list)
         return await client.act(f"{subjects.WATCHLIST}.{verb}", request, ListReply, DESTROY_S)
 
-    record = run(work, officer).record
+    print_done(act(officer, work).record, as_json)
+
+
+async def announce_act(client: Client, what: str, watch_list: str) -> None:
+    """Says what is about to be done to a list. Raises as `Client.ask`, unless the list is to be created."""
+    try:
+        reply = await client.ask(f"{subjects.WATCHLIST}.show", ListRequest(of=watch_list), ListReply)
+    except AskError as error:
+        if what != "create" or error.code != MissingError.code:
+            raise
+        announce(what, watch_list, "which is new")
+    else:
+        announce(what, watch_list, f"version {reply.record.record_version} ({state(reply.record, time.time())})")
+
+
+def print_done(record: WatchListRecord, as_json: bool) -> None:
+    """Shows a list after an act."""
     if as_json:
         print_json(record.model_dump())
         return
-    for line in record_lines(record, time.time(), brief=True):
+    for line in done_lines(record, time.time()):
         out.print(line, highlight=False, soft_wrap=True)
-
-
-def run(work: Callable[[Client], Coroutine[Any, Any, T]], officer: str = "") -> T:
-    """What `work` comes to on the bus. Raises as `open_client` and `work`."""
-
-    async def on_the_bus() -> T:
-        async with open_client(officer or None) as client:
-            return await work(client)
-
-    return until_done(on_the_bus())
-
-
-def make_request(kind: Callable[..., T], **fields: object) -> T:
-    """A request of those fields.
-
-    Raises:
-        UserError: one of them will not do.
-    """
-    try:
-        return kind(**fields)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in problem["loc"]).replace("_", "-")
-        raise UserError(f"{where} will not do", str(problem["msg"]).lower()) from None
-
-
-def print_json(value: object) -> None:
-    """Prints the value for other software."""
-    out.print_json(json.dumps(value))

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from libs.errors import UserError
 from proto import subjects
 from proto.governance import NameRecord, Response, WatchListForm
 from proto.requests import (
@@ -19,20 +18,12 @@ from proto.requests import (
     ListsReply,
     RemoveEntryRequest,
 )
+from services.cli.acting import AsOption, JsonOption, ReasonOption, choice, look, print_json, print_nothing, request
 from services.cli.client import Client
 from services.cli.console import out
 from services.cli.deadline import parse_deadline
-from services.cli.watchlists.acts import (
-    AsOption,
-    JsonOption,
-    ListArgument,
-    SubjectArgument,
-    WhyOption,
-    do_act,
-    make_request,
-    print_json,
-    run,
-)
+from services.cli.times import TIME_HELP
+from services.cli.watchlists.acts import ListArgument, SubjectArgument, do_act
 from services.cli.watchlists.enrolment import duplicates, enrol, import_list
 from services.cli.watchlists.importing import entries_of
 from services.cli.watchlists.tables import entries_table, lists_table, record_lines
@@ -58,7 +49,7 @@ def create(  # noqa: PLR0913, PLR0917  the options of a command are its argument
     response: Annotated[str, typer.Option(help="What a confirmed alert calls for: red, amber or green.")],
     lawful_basis: Annotated[str, typer.Option(help="The law it rests on.")],
     criteria: Annotated[str, typer.Option(help="Who belongs on it, so that an officer can approve of it.")],
-    expires: Annotated[str, typer.Option(metavar="TIME", help="When it is destroyed: 30d, 12h, or ISO 8601.")],
+    expires: Annotated[str, typer.Option(metavar="TIME", help=f"When it is destroyed. {TIME_HELP}")],
     seed: Annotated[bool, typer.Option("--seed", help="Of people who walk past on purpose, to measure.")] = False,
     officer: AsOption = "",
     as_json: JsonOption = False,
@@ -69,22 +60,20 @@ def create(  # noqa: PLR0913, PLR0917  the options of a command are its argument
     "custody unit" --category "wanted on warrant" --response red --lawful-basis "DPA 2018, part 3" --criteria "a warrant
     for an indictable offence" --expires 30d --as l-stone`
     """
-    if response not in RESPONSES:
-        raise UserError(f"--response {response} is no class", f"give one of {', '.join(RESPONSES)}")
-    form = make_request(
+    form = request(
         WatchListForm,
         watch_list=watch_list,
         profile=profile,
         purpose=purpose,
         owner=owner,
         category=category,
-        response=response,
+        response=choice(response, RESPONSES, "a response class"),
         lawful_basis=lawful_basis,
         criteria=criteria,
         expires_at=parse_deadline(expires, time.time(), "--expires"),
         seed=seed,
     )
-    do_act("create", CreateListRequest(form=form), officer, as_json)
+    do_act("create", watch_list, CreateListRequest(form=form), officer, as_json)
 
 
 app.command("import")(import_list)
@@ -101,13 +90,13 @@ def list_lists(as_json: JsonOption = False) -> None:
     async def work(client: Client) -> ListsReply:
         return await client.ask(f"{subjects.WATCHLIST}.list", ListRequest(of=""), ListsReply)
 
-    records = run(work).records
+    records = look(work).records
     if as_json:
         print_json([record.model_dump() for record in records])
     elif records:
         out.print(lists_table(records, time.time()))
     else:
-        out.print("no watch lists")
+        print_nothing("watch list yet", "start with `watchline watchlist create`")
 
 
 @app.command()
@@ -127,7 +116,7 @@ def show(
         listed = await entries_of(client, watch_list) if entries or names else []
         return reply, listed, await _names(client, watch_list) if names else {}
 
-    reply, listed, known_as = run(work)
+    reply, listed, known_as = look(work)
     if as_json:
         shown = [{**entry.model_dump(), "name": known_as.get(entry.subject, "")} for entry in listed]
         print_json({**reply.record.model_dump(), **({"entries": shown} if entries or names else {})})
@@ -142,7 +131,7 @@ def show(
 def remove(
     watch_list: ListArgument,
     subject: SubjectArgument,
-    reason: WhyOption,
+    reason: ReasonOption,
     officer: AsOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -150,15 +139,15 @@ def remove(
 
     Example: `watchline watchlist remove wanted S-0017 --reason "warrant withdrawn" --as l-stone`
     """
-    request = make_request(RemoveEntryRequest, watch_list=watch_list, subject=subject, reason=reason)
-    do_act("remove", request, officer, as_json)
+    asked = request(RemoveEntryRequest, watch_list=watch_list, subject=subject, reason=reason)
+    do_act("remove", watch_list, asked, officer, as_json, f"{subject} from")
 
 
 @app.command()
 def expire(
     watch_list: ListArgument,
-    at: Annotated[str, typer.Option(metavar="TIME", help="When: 12h, 30d, or ISO 8601. It can only come sooner.")],
-    reason: WhyOption,
+    at: Annotated[str, typer.Option(metavar="TIME", help=f"When; it can only come sooner. {TIME_HELP}")],
+    reason: ReasonOption,
     officer: AsOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -167,14 +156,14 @@ def expire(
     Example: `watchline watchlist expire wanted --at 12h --reason "for tonight only" --as l-stone`
     """
     expires_at = parse_deadline(at, time.time(), "--at")
-    request = make_request(ExpireListRequest, watch_list=watch_list, expires_at=expires_at, reason=reason)
-    do_act("expire", request, officer, as_json)
+    asked = request(ExpireListRequest, watch_list=watch_list, expires_at=expires_at, reason=reason)
+    do_act("expire", watch_list, asked, officer, as_json)
 
 
 @app.command()
 def destroy(
     watch_list: ListArgument,
-    reason: WhyOption,
+    reason: ReasonOption,
     officer: AsOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -182,8 +171,8 @@ def destroy(
 
     Example: `watchline watchlist destroy wanted --reason "the deployment is over" --as l-stone`
     """
-    request = make_request(DestroyListRequest, watch_list=watch_list, reason=reason)
-    do_act("destroy", request, officer, as_json)
+    asked = request(DestroyListRequest, watch_list=watch_list, reason=reason)
+    do_act("destroy", watch_list, asked, officer, as_json)
 
 
 app.command()(duplicates)

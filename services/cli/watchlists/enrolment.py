@@ -8,29 +8,28 @@ from typing import Annotated
 
 import typer
 
+from libs.errors import UserError
 from proto import subjects
 from proto.messages import EnrolReply
 from proto.requests import DuplicatesReply, DuplicatesRequest
+from services.cli.acting import AsOption, JsonOption, act, print_json, print_refused, request
 from services.cli.client import Client
-from services.cli.console import err, out
+from services.cli.console import out
 from services.cli.watchlists.acts import (
-    AsOption,
     BasisOption,
     DateOption,
     EntryExpiresOption,
-    JsonOption,
+    EntryReasonOption,
     ListArgument,
-    ReasonOption,
     RequesterOption,
     SourceOption,
     SubjectArgument,
-    print_json,
-    run,
+    announce_act,
 )
 from services.cli.watchlists.import_command import DUPLICATES_TIMEOUT_S, ImportOptions, run_import
 from services.cli.watchlists.manifest import entry_form
-from services.cli.watchlists.reference_images import ImageFile, refusal_of, single_request
-from services.cli.watchlists.tables import duplicates_table, enrolled_line, refusals_table
+from services.cli.watchlists.reference_images import ImageFile, UnusableFileError, single_request
+from services.cli.watchlists.tables import duplicates_table, enrolled_line
 
 DUPLICATE_SCORE = 0.5
 """Score from which two entries are shown as possibly one person. Measured on 1,424 people of LFW, all different: 484
@@ -46,7 +45,7 @@ def import_list(  # noqa: PLR0913, PLR0917  the options of a command are its arg
         ),
     ] = None,
     images: Annotated[Path | None, typer.Option(help="The folder of a manifest's images; its own without it.")] = None,
-    reason: ReasonOption = "",
+    reason: EntryReasonOption = "",
     requester: RequesterOption = "",
     source: SourceOption = "",
     lawful_basis: BasisOption = "",
@@ -100,14 +99,14 @@ def import_list(  # noqa: PLR0913, PLR0917  the options of a command are its arg
         abort=abort,
         as_json=as_json,
     )
-    raise typer.Exit(run(lambda client: run_import(client, options), officer))
+    raise typer.Exit(act(officer, lambda client: run_import(client, options)))
 
 
 def enrol(  # noqa: PLR0913, PLR0917  the options of a command are its arguments
     watch_list: ListArgument,
     subject: SubjectArgument,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="It shows this person's face, and no other.")],
-    reason: ReasonOption,
+    reason: EntryReasonOption,
     requester: RequesterOption,
     source: SourceOption,
     lawful_basis: BasisOption,
@@ -138,15 +137,20 @@ def enrol(  # noqa: PLR0913, PLR0917  the options of a command are its arguments
     file = ImageFile(subject, image, entry_form(row, time.time()))
 
     async def work(client: Client) -> EnrolReply:
-        return await client.act(f"{subjects.WATCHLIST}.enrol", single_request(client, watch_list, file), EnrolReply)
+        try:
+            asked = single_request(client, watch_list, file)
+        except UnusableFileError as error:
+            raise UserError(f"{image}: {error.reason}", error.remedy, 1) from None
+        await announce_act(client, f"enrol {subject} on", watch_list)
+        return await client.act(f"{subjects.WATCHLIST}.enrol", asked, EnrolReply)
 
-    reply = run(work, officer)
+    reply = act(officer, work)
     if as_json:
         print_json(reply.model_dump())
     elif reply.enrolled:
         out.print(enrolled_line(reply), highlight=False, soft_wrap=True)
     else:
-        err.print(refusals_table([refusal_of(file, reply)], []))
+        print_refused(f"{image}: {reply.reason}" + (f": {reply.remedy}" if reply.remedy else ""))
     raise typer.Exit(0 if reply.enrolled else 1)
 
 
@@ -164,12 +168,12 @@ def duplicates(
 
     Example: `watchline watchlist duplicates wanted --from 0.6 --as l-stone`
     """
+    asked = request(DuplicatesRequest, watch_list=watch_list, threshold=score)
 
     async def work(client: Client) -> DuplicatesReply:
-        request = DuplicatesRequest(watch_list=watch_list, threshold=score)
-        return await client.act(f"{subjects.WATCHLIST}.duplicates", request, DuplicatesReply, DUPLICATES_TIMEOUT_S)
+        return await client.act(f"{subjects.WATCHLIST}.duplicates", asked, DuplicatesReply, DUPLICATES_TIMEOUT_S)
 
-    pairs = run(work, officer).pairs
+    pairs = act(officer, work).pairs
     if as_json:
         print_json([pair.model_dump() for pair in pairs])
     elif pairs:

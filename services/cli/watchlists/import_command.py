@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,12 +17,14 @@ from rich.progress import Progress as Bars
 from libs.errors import PermanentError, TransientError, UserError
 from proto import subjects
 from proto.requests import DuplicatesReply, DuplicatesRequest, ListReply, ListRequest
+from services.cli.acting import print_json, request
 from services.cli.client import Client
 from services.cli.console import err, out
+from services.cli.watchlists.acts import announce_act, print_done
 from services.cli.watchlists.importing import ImportResult, NothingEnrolledError, abort_import, import_images
 from services.cli.watchlists.manifest import NEEDED, BadRow, Manifest, entry_form, read_manifest
 from services.cli.watchlists.reference_images import ImageFile, Refusal, folder_images
-from services.cli.watchlists.tables import duplicates_table, import_lines, number, record_lines, refusals_table
+from services.cli.watchlists.tables import duplicates_table, import_lines, number, refusals_table
 
 DUPLICATES_TIMEOUT_S = 120.0
 """How long the search of a list against itself and all others may take: it grows with the square of the references."""
@@ -47,35 +48,47 @@ class ImportOptions:
     as_json: bool = False
 
 
+class NothingToImportError(UserError):
+    """A manifest in which every row is bad: nothing was asked of anybody. `bad` says why, row by row."""
+
+    def __init__(self, source: Path, bad: Sequence[BadRow]) -> None:
+        first = f"line {bad[0].line}: {bad[0].reason}"
+        super().__init__(f"{source} has no row that can be imported ({first})", "mend the manifest")
+        self.bad = bad
+
+
 async def run_import(client: Client, options: ImportOptions) -> int:
     """The exit code: 0 where all images are on the list, 1 where some were refused.
 
     Raises:
-        UserError: there is nothing to import, or the manifest cannot be read.
+        UserError: there is nothing to import, the manifest cannot be read, or the name of the list will not do.
         TransientError: match or the bus stays away; the import can go on.
         AskError: the officer may not, or another import is under way.
         CancelledError: it was interrupted; the import can go on.
     """
+    alike = request(DuplicatesRequest, watch_list=options.watch_list, threshold=options.duplicates_from)
     if options.abort:
-        return await _abort(client, options.watch_list)
+        return await _abort(client, options)
     if options.refusals is not None:
         _check_writable(options.refusals)
-    manifest = read_source(options, time.time())
-    resume = await _under_way(client, options.watch_list) if options.resume else ""
     began = time.monotonic()
+    try:
+        manifest = read_source(options, time.time())
+    except NothingToImportError as error:
+        _report(options, ImportResult(), error.bad, None, began)
+        raise
+    resume = await _under_way(client, options.watch_list) if options.resume else ""
     try:
         with _bar() as bar:
             result = await import_images(client, options.watch_list, manifest.images, bar.show, resume)
     except NothingEnrolledError as error:
-        _write_refusals(options.refusals, error.result.refused, manifest.bad)
-        _tell(options, error.result, manifest.bad, None, time.monotonic() - began)
+        _report(options, error.result, manifest.bad, None, began)
         raise
     except (asyncio.CancelledError, TransientError):
         _tell_how_to_go_on(options.watch_list)
         raise
-    pairs = await _possible_duplicates(client, options)
-    _write_refusals(options.refusals, result.refused, manifest.bad)
-    _tell(options, result, manifest.bad, pairs, time.monotonic() - began)
+    pairs = await _possible_duplicates(client, alike)
+    _report(options, result, manifest.bad, pairs, began)
     return 1 if result.refused or manifest.bad else 0
 
 
@@ -84,6 +97,7 @@ def read_source(options: ImportOptions, now: float) -> Manifest:
 
     Raises:
         UserError: there are none, or it cannot be read.
+        NothingToImportError: it has rows, and none that will do.
     """
     source = options.images_of
     if source is None:
@@ -97,16 +111,17 @@ def read_source(options: ImportOptions, now: float) -> Manifest:
     if not source.exists():
         raise UserError(f"{source} does not exist", "check the path of the manifest or folder")
     manifest = read_manifest(source, options.folder or source.parent, options.defaults, now)
+    if manifest.bad and not manifest.images:
+        raise NothingToImportError(source, manifest.bad)
     if not manifest.images:
-        first = f" (line {manifest.bad[0].line}: {manifest.bad[0].reason})" if manifest.bad else ""
-        raise UserError(f"{source} has no row that can be imported{first}", "mend the manifest")
+        raise UserError(f"{source} has no row that can be imported", "mend the manifest")
     return manifest
 
 
-async def _abort(client: Client, watch_list: str) -> int:
-    record = await abort_import(client, watch_list, await _under_way(client, watch_list))
-    for line in record_lines(record, time.time(), brief=True):
-        out.print(line, highlight=False, soft_wrap=True)
+async def _abort(client: Client, options: ImportOptions) -> int:
+    import_id = await _under_way(client, options.watch_list)
+    await announce_act(client, "abort the import of", options.watch_list)
+    print_done(await abort_import(client, options.watch_list, import_id), options.as_json)
     return 0
 
 
@@ -122,11 +137,10 @@ async def _under_way(client: Client, watch_list: str) -> str:
     return reply.record.import_id
 
 
-async def _possible_duplicates(client: Client, options: ImportOptions) -> DuplicatesReply | None:
+async def _possible_duplicates(client: Client, alike: DuplicatesRequest) -> DuplicatesReply | None:
     """Who may be on the list twice; `None` where that could not be found out, which is said and spoils nothing."""
-    request = DuplicatesRequest(watch_list=options.watch_list, threshold=options.duplicates_from)
     try:
-        return await client.act(f"{subjects.WATCHLIST}.duplicates", request, DuplicatesReply, DUPLICATES_TIMEOUT_S)
+        return await client.act(f"{subjects.WATCHLIST}.duplicates", alike, DuplicatesReply, DUPLICATES_TIMEOUT_S)
     except (PermanentError, TransientError) as error:
         err.print(f"[yellow]possible duplicates were not searched for:[/] {escape(error.reason)}", soft_wrap=True)
         return None
@@ -196,11 +210,19 @@ def _write_refusals(path: Path | None, refused: Sequence[Refusal], bad: Sequence
             writer.writerow((one.line or "", one.subject, one.given, one.reason, one.remedy, one.component, *measured))
 
 
+def _report(
+    options: ImportOptions, result: ImportResult, bad: Sequence[BadRow], pairs: DuplicatesReply | None, began: float
+) -> None:
+    """Writes what was refused into its file, and tells what the import came to."""
+    _write_refusals(options.refusals, result.refused, bad)
+    _tell(options, result, bad, pairs, time.monotonic() - began)
+
+
 def _tell(
     options: ImportOptions, result: ImportResult, bad: Sequence[BadRow], pairs: DuplicatesReply | None, seconds: float
 ) -> None:
     if options.as_json:
-        out.print_json(json.dumps(as_json(result, bad, pairs, seconds)))
+        print_json(as_json(result, bad, pairs, seconds))
         return
     for line in import_lines(result, len(bad), seconds):
         out.print(line, highlight=False, soft_wrap=True)

@@ -38,7 +38,7 @@ ENROL_TIMEOUT_S = 30.0
 """How long an act may take; an image takes about 30 ms."""
 STEP_TIMEOUT_S = 300.0
 """How long beginning, completing or taking back may take: the last overwrites what it takes back."""
-IMAGES_AN_ACT = 8
+IMAGES_AN_ACT = 16
 """Images that one act brings at most, for a message costs more than what is in it."""
 BYTES_AN_ACT = 2**20
 """Of their files, unless it is one file: they are opened together, too."""

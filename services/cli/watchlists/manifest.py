@@ -15,7 +15,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from libs.errors import UserError
+from libs.wording import fault
 from proto.governance import EntryForm
+from services.cli.acting import request
 from services.cli.deadline import parse_deadline
 from services.cli.watchlists.reference_images import ImageFile
 
@@ -70,16 +72,18 @@ def read_manifest(path: Path, folder: Path, defaults: Mapping[str, str], now: fl
     return manifest
 
 
-def entry_form(row: Mapping[str, str], now: float) -> EntryForm:
-    """The particulars of an entry.
+def entry_form(options: Mapping[str, str], now: float) -> EntryForm:
+    """The particulars of an entry as the options of a command give them.
 
     Raises:
-        UserError: one will not do.
+        UserError: one will not do; it is named as the command calls it.
     """
-    try:
-        return _entry(row, now)
-    except _BadRowError as error:
-        raise UserError(error.reason, error.remedy) from None
+    minor = bool(options.get("under_18"))
+    if minor and not options.get("under_18_rationale"):
+        raise UserError("--under-18 will not do alone", "give --under-18-rationale, or leave the person off the list")
+    expires_at = parse_deadline(options["expires"], now, "--expires")
+    said = {name: value for name, value in options.items() if name != "expires"}
+    return request(EntryForm, **{**said, "under_18": minor, "expires_at": expires_at})
 
 
 def _rows(path: Path, defaults: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -186,10 +190,8 @@ def _entry(row: Mapping[str, str], now: float) -> EntryForm:
     except UserError as error:
         raise _BadRowError(error.problem, error.remedy) from None
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        reason = f"{where}: {problem['msg']}" if where else str(problem["msg"]).removeprefix("Value error, ")
-        raise _BadRowError(reason, "mend the row") from None
+        where, said = fault(error)
+        raise _BadRowError(f"{where}: {said}" if where else said, "mend the row") from None
 
 
 def _flag(text: str) -> bool:

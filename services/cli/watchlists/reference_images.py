@@ -14,6 +14,7 @@ from proto import codec
 from proto.governance import EntryForm
 from proto.messages import EnrolReply
 from proto.requests import EnrolEntryRequest, EnrolmentNotice, ReferenceImage
+from services.cli.acting import request
 from services.cli.client import Client
 
 MAX_REFERENCE_BYTES = 7 * 1024 * 1024
@@ -119,11 +120,12 @@ def single_request(client: Client, watch_list: str, image: ImageFile) -> EnrolEn
     """The request to enrol an image file by itself, with the officer's notice for the audit.
 
     Raises:
-        UserError: nobody is named who acts.
+        UserError: nobody is named who acts, or the name of the list will not do.
         UnusableFileError: as `read_image`.
     """
     read = read_image(image)
-    notice = EnrolmentNotice(
+    notice = request(
+        EnrolmentNotice,
         watch_list=watch_list,
         subject=image.subject,
         sha256=hashlib.sha256(read.image).hexdigest(),

@@ -47,21 +47,20 @@ def state(record: WatchListRecord, now: float) -> str:
     """How far a list is, in a word or two."""
     if record.state == "ready" and record.form.expires_at <= now:
         return "expired"
-    return {"importing": "import under way", "destroying": "being destroyed"}.get(record.state, record.state)
+    return {"importing": "being imported", "destroying": "being destroyed"}.get(record.state, record.state)
 
 
-def record_lines(record: WatchListRecord, now: float, brief: bool = False) -> Iterable[str]:
+def done_lines(record: WatchListRecord, now: float) -> Iterable[str]:
+    """A list after an act, line by line."""
+    yield f"{escape(record.id)} is {state(record, now)}, version {record.record_version}: {_size(record)}"
+    yield from _owed_lines(record)
+
+
+def record_lines(record: WatchListRecord, now: float) -> Iterable[str]:
     """A list, line by line."""
     form = record.form
-    yield (
-        f"[bold]{escape(record.id)}[/] version {record.record_version}: {state(record, now)}, "
-        f"{number(record.subjects, 'person', 'people')}, {number(record.references, 'reference', 'references')}"
-    )
-    if record.owed:
-        owed = number(len(record.owed), "act is", "acts are")
-        yield f"[yellow]{owed} not in the audit yet: govern is away; it will hear of them[/]"
-    if brief:
-        return
+    yield f"[bold]{escape(record.id)}[/], version {record.record_version}: {state(record, now)}, {_size(record)}"
+    yield from _owed_lines(record)
     yield f"purpose:      {escape(form.purpose)}"
     yield f"owner:        {escape(form.owner)}"
     yield f"category:     {escape(form.category)} ([{STYLES[form.response]}]{form.response}[/])" + (
@@ -82,6 +81,17 @@ def record_lines(record: WatchListRecord, now: float, brief: bool = False) -> It
         yield f"images:       sha256 {record.inputs_sha256}"
     for deed in record.deeds[-DEEDS_SHOWN:]:
         yield f"  {moment(deed.at)} {escape(deed.who)}: {escape(deed.verb)} {escape(deed.reason)}"
+
+
+def _size(record: WatchListRecord) -> str:
+    people = number(record.subjects, "person", "people")
+    return f"{people}, {number(record.references, 'reference', 'references')}"
+
+
+def _owed_lines(record: WatchListRecord) -> Iterable[str]:
+    if record.owed:
+        owed = number(len(record.owed), "act is", "acts are")
+        yield f"[yellow]{owed} not in the audit yet: govern is away; it will hear of them[/]"
 
 
 def entries_table(entries: Sequence[EntryRecord], names: Mapping[str, str], now: float) -> Table:
@@ -121,10 +131,11 @@ def import_lines(result: ImportResult, bad_rows: int, seconds: float) -> Iterabl
     if result.already:
         yield f"{number(result.already, 'was', 'were')} on the list already"
     if result.refused or bad_rows:
-        rows = f", and {number(bad_rows, 'row', 'rows')} of the manifest" if bad_rows else ""
-        yield f"[yellow]{number(len(result.refused), 'image was', 'images were')} refused{rows}[/]"
-    for note, images in result.notes.items():
-        yield f"{escape(note)} ({number(images, 'image', 'images')}): to renew an entry, remove it and import it again"
+        images = [f"{number(len(result.refused), 'image was', 'images were')} refused"] if result.refused else []
+        rows = [f"{number(bad_rows, 'row', 'rows')} of the manifest"] if bad_rows else []
+        yield f"[yellow]{', and '.join(images + rows)}{'' if images else ' will not do'}[/]"
+    for note, of in result.notes.items():
+        yield f"{escape(note)} ({number(of, 'image', 'images')}): to renew an entry, remove it and import it again"
     if result.record is not None:
         record = result.record
         people = number(record.subjects, "person", "people")

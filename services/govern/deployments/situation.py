@@ -12,6 +12,8 @@ from proto import subjects
 from proto.governance import DeploymentDraft, DeploymentRecord, EntryRecord, WatchListRecord
 from proto.records import CameraRecord
 from proto.sealed import GOVERN
+from services.govern.cases.casebook import is_closed
+from services.govern.cases.verdicts import is_gone
 from services.govern.office import Office
 from services.govern.profiles.reading import Profile
 
@@ -30,7 +32,7 @@ class Situation:
         cameras: those of its cameras that are known, by name.
         calibrations: by template version.
         claims: by list, the deployment that it belongs to, where that is another.
-        open_alerts: of other deployments, that nobody has decided about.
+        open_alerts: of other deployments, that nobody has decided about and somebody still can.
         urgency_before: another deployment that used a list or a camera of this one in urgency, and ended lately
             without a judge's word; empty where there is none.
         authoriser: who authorised it, as the roster has that officer now; `None` where nobody is.
@@ -139,13 +141,14 @@ def _share(one: DeploymentDraft, other: DeploymentDraft) -> bool:
 def _open_alerts(office: Office, record: DeploymentRecord, profile: Profile) -> int:
     """Alerts of other deployments that a person could decide about and none has.
 
-    Evaluations and real deployments do not wait for each other.
+    What is deleted, half confirmed or not, nobody can confirm or reject any more: it waits for nobody, and the report
+    counts it as unconfirmed. Evaluations and real deployments do not wait for each other.
     """
-    others = office.all_deployments.all().values()
-    closed = {other.id for other in others if other.deleting or other.state == "purged"}
+    now, others = office.clock(), office.all_deployments.all().values()
+    closed = {other.id for other in others if is_closed(other)}
     return sum(
         1
         for case in office.all_cases.all().values()
         if case.status == "open" and not case.seed and case.deployment not in {record.id, *closed}
-        if case.stamp == profile.stamp
+        if case.stamp == profile.stamp and not is_gone(case, now)
     )

@@ -11,11 +11,12 @@ All are readable by their owner alone; publishing is a decision of its own.
 
 Columns of report.csv: `deployment`, `stamp` (EVALUATION or empty), `profile`, `record_version`, `state`; `date` (UTC,
 of the first arming), `place`, `starts_at` and `ends_at` (ISO 8601), `duration_minutes` (armed, without suspensions),
-`cameras`; `list_size` (the largest N searched, without seeds), `faces_seen`, `threshold`; `alerts`, `confirmed_true`,
-`confirmed_false`, `rejected`, `unconfirmed` (these four add up to `alerts`). Then four ratios, each as its value and
-the `_low` and `_high` end of its 95 % Clopper-Pearson interval: `false_per_face` and `false_per_alert` (false alerts
-are those confirmed false or rejected), and the same two with `_at_worst` (all unconfirmed alerts counted as false).
-Their denominators are `faces_seen` and `alerts`. Then `tpir` with `_low` and `_high` and its denominator `passages`;
+`cameras`; `list_size` (the largest N searched, without seeds), `list_size_smallest` (the smallest: less where people
+were taken off meanwhile), `faces_seen`, `threshold`; `alerts`, `confirmed_true`, `confirmed_false`, `rejected`,
+`unconfirmed` (these four add up to `alerts`). Then four ratios, each as its value and the `_low` and `_high` end of its
+95 % Clopper-Pearson interval: `false_per_face` and `false_per_alert` (false alerts are those confirmed false or
+rejected), and the same two with `_at_worst` (all unconfirmed alerts counted as false). Their denominators are
+`faces_seen` and `alerts`. Then `tpir` with `_low` and `_high` and its denominator `passages`;
 `projected_false_per_face` and `projected_false_per_face_upper` (N times the calibrated false match rate, and by the
 upper end of its interval); `complete` (yes, or no where counts are missing: report.html says which);
 `audit_entries` and `audit_head` (the chain at the time of the report). A figure that cannot be given is left empty.
@@ -117,6 +118,7 @@ def row(summary: Summary) -> dict[str, Figure]:
         "duration_minutes": round(summary.duration_s / 60, 1),
         "cameras": len(draft.cameras),
         "list_size": summary.list_size,
+        "list_size_smallest": summary.sizes[0],
         "faces_seen": summary.faces,
         "threshold": "" if record.threshold is None else record.threshold,
         "alerts": len(summary.alerts),

@@ -74,7 +74,8 @@ class Summary:
     histogram: Counter[int]
     """Searches by the lower edge of the bin of their best score, in hundredths."""
     sizes: tuple[int, int]
-    """The smallest and the largest N: references on the watch lists that were searched, seeds not among them."""
+    """The smallest and the largest N that is known: references on the watch lists that were searched, seeds not among
+    them. Every alert tells its own N; of the other searches of a camera by one `match` the last alone does."""
     tpir: Ratio | None
     """Passages of seeds with an alert, of all."""
     projection: Projection | None

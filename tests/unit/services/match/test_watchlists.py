@@ -325,3 +325,51 @@ async def test_what_the_audit_has_written_before_a_crash_is_not_written_twice(de
     await again.sweeper.sweep()
     assert again.list().owed == ()
     assert other.peers.events == ["watchlist.created"]
+
+
+# -- what the audit refuses
+
+
+async def test_an_entry_that_the_audit_refuses_stays_owed_and_holds_up_none_after_it(desk):
+    desk.peers.refused = ("watchlist.wanted.2",)
+    await desk.create()
+    await desk.enrol("S-1")
+    await desk.remove("S-1")
+    assert [request.id for request in desk.peers.audit] == ["watchlist.wanted.1", "watchlist.wanted.3"]
+    assert [owed.record_version for owed in desk.list().owed] == [2]
+
+
+async def test_a_refusal_by_the_audit_is_logged_once_with_ids_alone(desk):
+    desk.peers.refused = ("watchlist.wanted.1",)
+    await desk.create()
+    await desk.sweeper.sweep()
+    (logged,) = [entry for entry in desk.log.entries if entry["event"] == "audit.refused"]
+    assert (logged["log_level"], logged["entry"]) == ("error", "watchlist.wanted.1")
+    assert logged["reason"].endswith("auditing.append refused: l-stone is not on the roster of officers")
+
+
+async def test_an_entry_that_was_refused_is_told_when_the_audit_takes_it(desk):
+    desk.peers.refused = ("watchlist.wanted.1",)
+    await desk.create()
+    await desk.enrol("S-1")
+    desk.peers.refused = ()
+    await desk.sweeper.sweep()
+    assert [request.id for request in desk.peers.audit] == ["watchlist.wanted.2", "watchlist.wanted.1"]
+    assert desk.list().owed == ()
+
+
+async def test_a_list_whose_entry_was_refused_can_be_destroyed_and_the_audit_hears_of_that(desk):
+    desk.peers.refused = ("watchlist.wanted.1",)
+    await desk.create()
+    await desk.destroy()
+    assert desk.peers.events == ["watchlist.destroyed"]
+    assert [owed.event for owed in desk.list().owed] == ["watchlist.created"]
+
+
+async def test_while_govern_is_away_nothing_is_asked_for_the_entries_after_the_first(desk):
+    desk.peers.audit_away = True
+    await desk.create()
+    await desk.enrol("S-1")
+    before = len(desk.peers.asks)
+    await desk.sweeper.sweep()
+    assert len(desk.peers.asks) == before + 1

@@ -11,7 +11,9 @@ from services.cli.alerts.lines import (
     case_lines,
     case_table,
     intervention_line,
+    is_open,
     next_step,
+    standing,
 )
 from tests.examples import changed
 
@@ -73,6 +75,32 @@ def test_a_half_confirmed_case_says_that_another_person_must():
     case = confirmed_by("d-green", confirmations_needed=2)
     assert "1 of 2 confirmed" in text(case)
     assert next_step(case).startswith("1 more must confirm")
+
+
+def test_what_is_deleted_waits_for_nobody():
+    assert is_open(CASE)
+    assert not is_open(confirmed_by("d-green", status="confirmed"))
+    assert not is_open(CASE.model_copy(update={"seed": True}))
+    assert not is_open(CASE.model_copy(update={"deleted_at": NOW}))
+    assert not is_open(confirmed_by("d-green", confirmations_needed=2, deleted_at=NOW))
+
+
+def test_what_is_deleted_says_so_and_asks_nobody_to_compare_pictures():
+    untouched = CASE.model_copy(update={"deleted_at": NOW, "escalated_at": NOW - 60})
+    half = confirmed_by("d-green", confirmations_needed=2, deleted_at=NOW)
+    assert standing(untouched, NOW).plain == "not decided, data deleted"
+    assert standing(half, NOW).plain == "not decided, 1 of 2 confirmed, data deleted"
+    for case in (untouched, half, CASE.model_copy(update={"deleted_at": NOW, "status": "undecided"})):
+        assert next_step(case).startswith("nothing: its data is deleted")
+        assert next_step(case).endswith("it counts as unconfirmed")
+
+
+def test_what_was_decided_before_it_was_deleted_stands():
+    confirmed = confirmed_by("d-green", status="confirmed", deleted_at=NOW)
+    assert standing(confirmed, NOW).plain == "confirmed, data deleted"
+    assert "until the deployment is purged, what came of it can be noted" in next_step(confirmed)
+    rejected = CASE.model_copy(update={"status": "rejected", "deleted_at": NOW})
+    assert next_step(rejected) == "nothing: its data is deleted"
 
 
 def test_an_open_case_does_not_say_how_to_respond():

@@ -5,7 +5,7 @@ import pytest
 from libs.errors import TransientError
 from proto.requests import DeploymentReply, ListsReply
 from services.cli.client import Client
-from services.cli.deployments.lists import with_list_warnings
+from services.cli.deployments.lists import lists_by_name, with_list_warnings
 from tests.examples import EXAMPLES, changed
 
 NOW = 1_773_500_000.0
@@ -28,7 +28,7 @@ async def shown(match, state="armed"):
     record = changed("deployment_record", state=state)
     draft = record.draft.model_copy(update={"watch_lists": (LIST.id,), "seed_lists": ()})
     reply = DeploymentReply(record=record.model_copy(update={"draft": draft}), warnings=("a weak value",))
-    *found, last = (await with_list_warnings(Client(match), reply, NOW)).warnings
+    *found, last = with_list_warnings(reply, await lists_by_name(Client(match)), NOW).warnings
     assert last == "a weak value"
     return found
 

@@ -1,5 +1,7 @@
 """What stands against arming: each obstacle by itself, with its remedy, and nothing where nothing does."""
 
+from functools import partial
+
 import pytest
 
 from proto.governance import Document, EnrolledImage, EntryRecord, Zone
@@ -108,11 +110,14 @@ async def test_an_authoriser_who_has_left_or_has_another_rank_by_now(work):
     assert only(work).startswith("b-smith, who authorised it, is on the roster no longer")
 
 
-async def test_alerts_of_earlier_deployments_that_nobody_has_decided_about(work):
-    def case(alert, **fields):
-        values = {"deployment": "earlier", "status": "open", "decisions": (), "outcome": None, **fields}
-        return changed("case", alert=alert, **values)
+def earlier(work, alert, **fields):
+    """An alert of an earlier deployment that nobody has decided about, and that is there for another hour."""
+    values = {"deployment": "earlier", "status": "open", "decisions": (), "outcome": None, **fields}
+    return changed("case", alert=alert, **{"expires_at": work.clock.now + HOUR_S, **values})
 
+
+async def test_alerts_of_earlier_deployments_that_nobody_has_decided_about(work):
+    case = partial(earlier, work)
     work.cases.known = {
         "1": case("1"),
         "2": case("2", status="rejected"),
@@ -127,6 +132,21 @@ async def test_alerts_of_earlier_deployments_that_nobody_has_decided_about(work)
         "`watchline alerts adjudicate`"
     )
     rules(work, backlog=1)
+    assert found(work) == ()
+
+
+@pytest.mark.parametrize("verdicts", [(), ("confirmed",), ("confirmed", "no_decision")], ids=str)
+async def test_an_alert_that_is_deleted_before_enough_people_have_confirmed_waits_for_nobody(work, verdicts):
+    said = tuple(
+        changed("case").decisions[0].model_copy(update={"officer": officer, "verdict": verdict})
+        for officer, verdict in zip(("d-green", "e-white"), verdicts, strict=False)
+    )
+    work.cases.known = {"1": earlier(work, "1", decisions=said, confirmations_needed=2)}
+    assert only(work).startswith("1 alerts of earlier deployments are open")
+    work.clock.advance(HOUR_S)
+    assert found(work) == ()
+    kept = {"expires_at": work.clock.now + HOUR_S, "decisions": said, "confirmations_needed": 2}
+    work.cases.known = {"1": earlier(work, "1", **kept, deleted_at=work.clock.now)}
     assert found(work) == ()
 
 

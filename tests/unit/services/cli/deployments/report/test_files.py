@@ -212,12 +212,18 @@ def test_the_row_says_what_the_page_says():
     assert found["date"] == "2026-10-18"
     assert found["place"] == "Oxford Circus, north side"
     assert (found["duration_minutes"], found["list_size"], found["faces_seen"]) == ("300.0", "7292", "8600")
+    assert found["list_size_smallest"] == "7292"
     counts = [int(found[name]) for name in ("confirmed_true", "confirmed_false", "rejected", "unconfirmed")]
     assert counts == [1, 2, 4, 1]
     assert sum(counts) == int(found["alerts"])
     assert float(found["false_per_face"]) == pytest.approx(6 / 8600, rel=1e-5)
     assert float(found["false_per_alert_at_worst"]) == 0.875
     assert (found["tpir"], found["passages"], found["complete"]) == ("0.8", "10", "yes")
+
+
+def test_a_list_that_was_shortened_while_it_ran_has_its_smallest_size_beside_its_largest():
+    found = columns(cases=(case(0), case(1, searched=7_288)))
+    assert (found["list_size"], found["list_size_smallest"]) == ("7292", "7288")
 
 
 def test_what_cannot_be_given_is_left_empty_and_never_0():

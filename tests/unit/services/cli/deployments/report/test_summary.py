@@ -64,6 +64,13 @@ def test_alerts_for_seeds_are_no_alerts():
     assert summary(cases=(*ALERTS, *seeds)).per_alert == summary(cases=ALERTS).per_alert
 
 
+def test_a_half_confirmed_alert_that_was_deleted_is_unconfirmed_and_never_true():
+    by_one = case(0, "confirmed").decisions
+    found = summary(cases=(case(0, decisions=by_one, confirmations_needed=2, deleted_at=END),))
+    assert (found.kinds["unconfirmed"], found.kinds["confirmed true"]) == (1, 0)
+    assert (found.per_alert[0].events, found.per_alert[1].events) == (0, 1)
+
+
 # -- faces
 
 

@@ -1,0 +1,238 @@
+"""What officers sign for who authorise or arm a deployment: the lists that it searches, and how often it will err."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from libs.assets import load_catalogue
+from libs.bus import AskError
+from libs.calibration import Calibration, CalibrationError, Rate
+from libs.errors import TransientError
+from proto.governance import DeploymentRecord, EntryRecord, WatchListRecord
+from services.cli.client import Client
+from services.cli.times import moment, span
+from services.cli.watchlists.importing import entries_of
+from services.cli.words import SPACE, counted, percent_of
+
+TO_BE_SIGNED = ("draft", "authorised", "armed", "suspended")
+"""States in which somebody may yet authorise or arm, or answers for what is armed."""
+SEARCHABLE = ("ready", "importing")
+"""States of lists with somebody on them."""
+SHORT_HASH = 12
+"""Characters of a hash: enough to compare by eye with that on another screen."""
+AT_WORST = f"At worst: the upper end of the 95{SPACE}% interval, on the people the model was measured on."
+
+
+@dataclass(frozen=True)
+class NamedList:
+    """A list that a deployment names. `record` is `None` where there is none, `as_of` where it is not known."""
+
+    name: str
+    seeds: bool
+    record: WatchListRecord | None
+    as_of: float | None
+
+    def as_json(self) -> dict[str, object]:
+        """The list for other software."""
+        record = self.record
+        shown: dict[str, object] = {"watch_list": self.name, "seed": self.seeds, "exists": record is not None}
+        if record is not None:
+            form = record.form
+            shown |= {"state": record.state, "category": form.category, "response": form.response}
+            shown |= {"criteria": form.criteria, "subjects": record.subjects, "references": record.references}
+            shown |= {"inputs_sha256": record.inputs_sha256, "as_of": self.as_of, "expires_at": form.expires_at}
+        return shown
+
+
+@dataclass(frozen=True)
+class ModelRates:
+    """How often one model errs at the threshold, and how many references it made."""
+
+    model: str
+    references: int
+    fmr: Rate
+    fnmr: Rate
+
+    def as_json(self) -> dict[str, object]:
+        """The rates for other software."""
+        rates = {"false_match_rate": self.fmr, "false_non_match_rate": self.fnmr}
+        told = {
+            name: {"value": rate.value, "upper": rate.upper, "events": rate.events, "comparisons": rate.trials}
+            for name, rate in rates.items()
+        }
+        return {"model": self.model, "references": self.references, **told}
+
+
+@dataclass(frozen=True)
+class ErrorRates:
+    """How often a deployment will err at its threshold, by the calibration of each model that made its lists."""
+
+    threshold: float
+    models: tuple[ModelRates, ...]
+
+    @property
+    def references(self) -> int:
+        """What each face is compared with, seeds among them, as arming counts it."""
+        return sum(model.references for model in self.models)
+
+    @property
+    def per_face(self) -> float:
+        """False alerts a face to be expected."""
+        return sum(model.references * model.fmr.value for model in self.models)
+
+    @property
+    def per_face_upper(self) -> float:
+        """The same by the upper ends of the rates' intervals."""
+        return sum(model.references * model.fmr.upper for model in self.models)
+
+    def as_json(self) -> dict[str, object]:
+        """The rates for other software."""
+        return {
+            "threshold": self.threshold,
+            "references": self.references,
+            "false_alerts_per_face": {"expected": self.per_face, "upper": self.per_face_upper},
+            "models": [model.as_json() for model in self.models],
+        }
+
+
+@dataclass(frozen=True)
+class SignedFor:
+    """The lists of a deployment, and how often it will err; where that is not known, `unknown` says why."""
+
+    lists: tuple[NamedList, ...]
+    rates: ErrorRates | None
+    unknown: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """All of it for other software."""
+        return {
+            "lists": [one.as_json() for one in self.lists],
+            "error_rates": self.rates.as_json() if self.rates else None,
+            "unknown": self.unknown,
+        }
+
+
+async def read_signed_for(
+    client: Client, record: DeploymentRecord, known: Mapping[str, WatchListRecord] | None
+) -> SignedFor | None:
+    """What is signed for with a deployment, `known` being all lists, or `None` where they cannot be asked for.
+
+    `None` where nobody has anything to sign any more.
+    """
+    if record.state not in TO_BE_SIGNED:
+        return None
+    if known is None:
+        return SignedFor((), None, "the program match does not answer, which knows the lists: look again when it runs")
+    draft = record.draft
+    names = (*draft.watch_lists, *draft.seed_lists)
+    lists = [
+        NamedList(name, name in draft.seed_lists, known.get(name), await _read_as_of(client, known.get(name)))
+        for name in names
+    ]
+    try:
+        return SignedFor(tuple(lists), error_rates(record, [one.record for one in lists if one.record is not None]))
+    except CalibrationError as error:
+        return SignedFor(tuple(lists), None, error.reason)
+
+
+def error_rates(record: DeploymentRecord, lists: Sequence[WatchListRecord]) -> ErrorRates:
+    """How often a deployment will err on those lists.
+
+    Raises:
+        CalibrationError: there is no list, or the calibration of a model does not say.
+    """
+    if not lists:
+        raise CalibrationError("that depends on the lists, and none of them is there: make them first")
+    models = {one.template_version: _calibration(one.template_version) for one in lists}
+    threshold = _threshold(record, models.values(), sum(one.references for one in lists))
+    return ErrorRates(
+        threshold,
+        tuple(
+            ModelRates(
+                name,
+                sum(one.references for one in lists if one.template_version == name),
+                calibration.fmr(threshold),
+                calibration.fnmr(threshold),
+            )
+            for name, calibration in models.items()
+        ),
+    )
+
+
+def as_of(record: WatchListRecord, entries: Sequence[EntryRecord]) -> float:
+    """When a list was last as it is: built, and each of its images put forward. By this its age is judged in arming."""
+    images = (image.as_of for entry in entries if entry.form for image in entry.images if image.reference)
+    return min([record.built_at or record.created_at, *images])
+
+
+def list_lines(one: NamedList, now: float) -> Iterator[str]:
+    """One list in words."""
+    record = one.record
+    if record is None:
+        yield "is not there: make it with `watchline watchlist create`"
+        return
+    form = record.form
+    yield f"{form.category}; response class {form.response}" + ("" if record.state == "ready" else f"; {record.state}")
+    yield f"who belongs on it: {form.criteria}"
+    people = "1 person" if record.subjects == 1 else f"{record.subjects:,} people"
+    made_of = f", of the images {record.inputs_sha256[:SHORT_HASH]}…" if record.inputs_sha256 else ""
+    yield f"{people}, {counted(record.references, 'reference')}{made_of}"
+    age = f"as of {moment(one.as_of)} UTC, {span(max(0.0, now - one.as_of))} ago; " if one.as_of is not None else ""
+    over = "expired" if form.expires_at <= now else "expires"
+    yield f"{age}{over} {moment(form.expires_at)} UTC"
+
+
+def rate_lines(rates: ErrorRates) -> Iterator[str]:
+    """How often a deployment will err, in words."""
+    for model in rates.models:
+        of = f" by {model.model}" if len(rates.models) > 1 else ""
+        false, missed = model.fmr, model.fnmr
+        yield (
+            f"a stranger is taken for somebody on a list{of} in {often(false.value)} comparisons ({false.events:,} of "
+            f"{false.trials:,}; at worst {often(false.upper)})"
+        )
+        yield (
+            f"somebody on a list is overlooked{of} in {percent_of(missed.events, missed.trials)} of comparisons with "
+            f"their own picture ({missed.events:,} of {missed.trials:,}; at worst {100 * missed.upper:.2g}{SPACE}%)"
+        )
+    if rates.references:
+        yield (
+            f"each face is compared with {counted(rates.references, 'reference')}: expect a false alert for "
+            f"{often(rates.per_face)} faces, at worst for {often(rates.per_face_upper)}"
+        )
+    else:
+        yield "its lists are empty: nobody is looked for yet"
+    yield AT_WORST
+
+
+def often(rate: float) -> str:
+    """How often something happens, for people: `1 in 1,420,000`, `2.3 in 10`; `none of the` where it never did."""
+    if rate == 0:
+        return "none of the"
+    return f"{10 * rate:.2g} in 10" if rate > 0.1 else f"1 in {float(f'{1 / rate:.3g}'):,.0f}"
+
+
+async def _read_as_of(client: Client, record: WatchListRecord | None) -> float | None:
+    if record is None or record.state not in SEARCHABLE:
+        return None
+    try:
+        return as_of(record, await entries_of(client, record.id))
+    except (TransientError, AskError):
+        return None
+
+
+def _calibration(model: str) -> Calibration:
+    asset = load_catalogue().assets.get(model)
+    if asset is None or asset.calibration is None:
+        raise CalibrationError(f"no calibration is known of {model}: add one to the catalogue of assets")
+    return asset.calibration
+
+
+def _threshold(record: DeploymentRecord, calibrations: Iterable[Calibration], references: int) -> float:
+    """The threshold that it runs with, or with which it would be armed now: the draft's own, or for its target."""
+    draft = record.draft
+    own = record.threshold if record.state == "armed" else draft.threshold
+    if own is not None:
+        return own
+    return max(calibration.threshold_for(draft.target_fpir or 0.0, references) for calibration in calibrations)
