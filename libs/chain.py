@@ -17,7 +17,7 @@ import msgpack
 
 from libs.seals import PublicKey, SealError
 from proto import codec
-from proto.governance import AuditEntry, AuditHead
+from proto.audit import AuditEntry, AuditHead
 from proto.requests import AuditRequest
 from proto.sealed import Sealed
 

@@ -31,7 +31,7 @@ from libs.log import Log
 from libs.seals import PublicKey, Signer
 from libs.wording import user_error
 from proto import codec
-from proto.governance import Deed
+from proto.audit import Deed
 from proto.messages import Message
 from proto.sealed import GOVERN, NONCE_BYTES, Act, OfficerId, Sealed
 

@@ -13,7 +13,7 @@ from libs.log import Log
 from libs.seals import PublicKey, SealError
 from libs.settings import TrustSettings
 from proto import subjects
-from proto.governance import Warrant
+from proto.deployments import Warrant
 from proto.sealed import Sealed
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from libs.errors import UserError
-from proto import governance, messages, sealed
+from proto import messages, sealed, values
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 TEXTS = {
@@ -92,7 +92,7 @@ def _spelt() -> dict[str, str]:
         messages.TrackId: "use letters, digits, - and _, at most 96",
         messages.SubjectId: "leave out line breaks and other control characters",
         sealed.OfficerId: "use small letters, digits, - and ., at most 64",
-        governance.Sha256: "it must be 64 hexadecimal digits, in small letters",
+        values.Sha256: "it must be 64 hexadecimal digits, in small letters",
     }
     return {_pattern(kind): words for kind, words in kinds.items()}
 

@@ -9,29 +9,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from proto.governance import (
-    AuditEntry,
-    Case,
-    Deed,
-    DeploymentDraft,
-    DeploymentRecord,
-    Details,
-    Engagement,
-    EntryForm,
-    EntryRecord,
-    Event,
-    FaceCount,
-    Passage,
-    SearchCount,
-    Sha256,
-    Text,
-    Verdict,
-    WatchListForm,
-    WatchListRecord,
-    Zone,
-)
+from proto.audit import AuditEntry, Deed, Details, Event
+from proto.cases import Case, Engagement, Verdict
+from proto.counts import FaceCount, Passage, SearchCount
+from proto.deployments import DeploymentDraft, DeploymentRecord, Zone
 from proto.messages import MOST_IMAGES, EnrolReply, ListName, Message, Name, SubjectId
 from proto.sealed import OfficerId
+from proto.values import Sha256, Text
+from proto.watchlists import EntryForm, EntryRecord, WatchListForm, WatchListRecord
 
 Verb = Literal["authorise", "refuse", "arm", "suspend", "end", "purge", "grant_judicial", "refuse_judicial", "register"]
 """What is done to a deployment. The last three are of the profile `eu-ai-act`."""

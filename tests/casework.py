@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from libs.errors import TransientError
 from proto import subjects
-from proto.governance import DeploymentRecord
+from proto.deployments import DeploymentRecord
 from proto.requests import Intervention
 from proto.sealed import Sealed
 from services.govern.audit.details import fit

@@ -9,10 +9,13 @@ from libs.actor import Actor, Stage
 from libs.bus import Endpoint, Mirror, Records
 from libs.settings import ServiceSettings
 from proto import subjects
-from proto.governance import Case, DeploymentRecord, EntryRecord, Passage, WatchListRecord
+from proto.cases import Case
+from proto.counts import Passage
+from proto.deployments import DeploymentRecord
 from proto.messages import Alert
 from proto.requests import CaseReply, CaseRequest, ListRequest
 from proto.sealed import Sealed
+from proto.watchlists import EntryRecord, WatchListRecord
 from services.govern.audit.ledger import Chain
 from services.govern.cases.desk import Cases
 from services.govern.office import Office

@@ -4,20 +4,12 @@ import math
 
 import numpy as np
 
-from proto.governance import (
-    Case,
-    Decision,
-    Deed,
-    DeploymentRecord,
-    FaceCount,
-    Outcome,
-    Passage,
-    SearchCount,
-    WatchListForm,
-    WatchListRecord,
-    Zone,
-)
+from proto.audit import Deed
+from proto.cases import Case, Decision, Outcome
+from proto.counts import FaceCount, Passage, SearchCount
+from proto.deployments import DeploymentRecord, Zone
 from proto.requests import FiguresReply
+from proto.watchlists import WatchListForm, WatchListRecord
 from tests.governance_examples import DRAFT
 
 START = 1_792_314_000.0  # 2026-10-18 09:00 UTC

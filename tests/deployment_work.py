@@ -5,7 +5,8 @@ from __future__ import annotations
 from libs.assets import load_catalogue
 from libs.seals import SealError
 from proto import subjects
-from proto.governance import Deed, Warrant
+from proto.audit import Deed
+from proto.deployments import Warrant
 from proto.records import CameraRecord
 from proto.requests import AmendRequest, DeploymentRequest, DraftRequest, TransitionRequest
 from services.govern.audit.details import fit

@@ -1,10 +1,10 @@
 """One example of every record, act and answer of governance: see `tests/examples.py`."""
 
-from proto import governance, requests, sealed
+from proto import audit, cases, counts, deployments, requests, sealed, watchlists
 from proto.messages import EnrolReply
 
 NOW = 1_700_000_000.0
-DRAFT = governance.DeploymentDraft(
+DRAFT = deployments.DeploymentDraft(
     deployment="station-north",
     profile="uk-police",
     purpose="finding two missing children",
@@ -13,8 +13,8 @@ DRAFT = governance.DeploymentDraft(
     alternatives="officers with photographs: too few for eleven exits",
     location="Station North, main hall",
     cameras={
-        "gate-1": governance.Zone(polygon=((0.25, 0.25), (0.75, 0.25), (0.75, 1.0), (0.25, 1.0)), min_face_px=40.0),
-        "gate-2": governance.Zone(),
+        "gate-1": deployments.Zone(polygon=((0.25, 0.25), (0.75, 0.25), (0.75, 1.0), (0.25, 1.0)), min_face_px=40.0),
+        "gate-2": deployments.Zone(),
     },
     watch_lists=("missing", "wanted"),
     seed_lists=("blue",),
@@ -22,13 +22,13 @@ DRAFT = governance.DeploymentDraft(
     cooldown_s=30.0,
     starts_at=1_600_000_000.0,
     ends_at=1_800_000_000.0,
-    dpia=governance.Document(id="DPIA-2023-7", expires_at=1_800_000_000.0),
-    policy=governance.Document(id="APD-2.0", expires_at=1_800_000_000.0),
+    dpia=deployments.Document(id="DPIA-2023-7", expires_at=1_800_000_000.0),
+    policy=deployments.Document(id="APD-2.0", expires_at=1_800_000_000.0),
     signage_confirmed=True,
     complaints_contact="complaints@police.example",
 )
-DEED = governance.Deed(who="a-jones", verb="draft", at=NOW, origin="desk-1", reason="as agreed", act="a1" * 32)
-DEPLOYMENT = governance.DeploymentRecord(
+DEED = audit.Deed(who="a-jones", verb="draft", at=NOW, origin="desk-1", reason="as agreed", act="a1" * 32)
+DEPLOYMENT = deployments.DeploymentRecord(
     draft=DRAFT,
     record_version=3,
     state="armed",
@@ -40,7 +40,7 @@ DEPLOYMENT = governance.DeploymentRecord(
     threshold=0.5,
     armed_at=NOW,
 )
-LIST_FORM = governance.WatchListForm(
+LIST_FORM = watchlists.WatchListForm(
     watch_list="wanted",
     profile="uk-police",
     purpose="arrest warrants of the county",
@@ -51,7 +51,7 @@ LIST_FORM = governance.WatchListForm(
     criteria="a warrant for an indictable offence, not older than a year",
     expires_at=NOW + 86_400,
 )
-WATCH_LIST = governance.WatchListRecord(
+WATCH_LIST = watchlists.WatchListRecord(
     form=LIST_FORM,
     record_version=2,
     state="ready",
@@ -63,7 +63,7 @@ WATCH_LIST = governance.WatchListRecord(
     references=3,
     inputs_sha256="b2" * 32,
 )
-ENTRY_FORM = governance.EntryForm(
+ENTRY_FORM = watchlists.EntryForm(
     reason="warrant 17/2023",
     requester="Inspector 4711",
     source="custody photograph",
@@ -71,18 +71,18 @@ ENTRY_FORM = governance.EntryForm(
     image_date="2023-05-01",
     expires_at=NOW + 86_400,
 )
-ENTRY = governance.EntryRecord(
+ENTRY = watchlists.EntryRecord(
     watch_list="wanted",
     subject="S-0001",
     images=(
-        governance.EnrolledImage(
+        watchlists.EnrolledImage(
             reference="front", sha256="c3" * 32, quality=0.75, enrolled_at=NOW, import_id="0123456789abcdef"
         ),
     ),
     form=ENTRY_FORM,
 )
-DECISION = governance.Decision(officer="d-green", verdict="confirmed", reason="same scar", at=NOW + 20)
-CASE = governance.Case(
+DECISION = cases.Decision(officer="d-green", verdict="confirmed", reason="same scar", at=NOW + 20)
+CASE = cases.Case(
     alert="a1b2c3",
     deployment="station-north",
     record_version=3,
@@ -97,11 +97,11 @@ CASE = governance.Case(
     raised_at=NOW + 0.5,
     status="confirmed",
     decisions=(DECISION,),
-    outcome=governance.Outcome(officer="e-white", engagement="confirmed_true", reason="identified", at=NOW + 400),
+    outcome=cases.Outcome(officer="e-white", engagement="confirmed_true", reason="identified", at=NOW + 400),
     portrait_sha256="d4" * 32,
 )
-PASSAGE = governance.Passage(deployment="station-north", camera="gate-1", subject="blue-1", at=NOW, noted_by="d-green")
-FACES = governance.FaceCount(
+PASSAGE = counts.Passage(deployment="station-north", camera="gate-1", subject="blue-1", at=NOW, noted_by="d-green")
+FACES = counts.FaceCount(
     deployment="station-north",
     camera="gate-1",
     reading="gate-1-0c8f-",
@@ -109,7 +109,7 @@ FACES = governance.FaceCount(
     minutes={"28333333": 17, "28333334": 4},
     updated_at=NOW + 70,
 )
-SEARCHES = governance.SearchCount(
+SEARCHES = counts.SearchCount(
     deployment="station-north",
     camera="gate-1",
     counter="match-7f",
@@ -117,7 +117,7 @@ SEARCHES = governance.SearchCount(
     histogram={"22": 40, "-4": 2},
     updated_at=NOW + 70,
 )
-ENTRY_OF_AUDIT = governance.AuditEntry(
+ENTRY_OF_AUDIT = audit.AuditEntry(
     sequence=2,
     previous=bytes(range(32)),
     id="deployment.station-north.3",
@@ -144,7 +144,7 @@ GOVERNANCE_EXAMPLES = (
         request=b"\x81 a request",
     ),
     DEPLOYMENT,
-    governance.Warrant(
+    deployments.Warrant(
         deployment="station-north",
         record_version=3,
         state="armed",
@@ -159,13 +159,13 @@ GOVERNANCE_EXAMPLES = (
     ),
     WATCH_LIST,
     ENTRY,
-    governance.NameRecord(name="nobody in particular"),
+    watchlists.NameRecord(name="nobody in particular"),
     CASE,
     PASSAGE,
     FACES,
     SEARCHES,
     ENTRY_OF_AUDIT,
-    governance.AuditHead(sequence=2, sha256="e5" * 32, at=NOW),
+    audit.AuditHead(sequence=2, sha256="e5" * 32, at=NOW),
     requests.DraftRequest(draft=DRAFT),
     requests.TransitionRequest(verb="arm", deployment="station-north", record_version=2, reason="in position"),
     requests.AmendRequest(deployment="station-north", record_version=3, reason="too many alerts", threshold=0.55),

@@ -13,7 +13,7 @@ from libs.gallery import ReferenceEntry, UnknownWatchListError
 from libs.geometry import REFERENCE_POINTS_PX
 from libs.officers import sign
 from proto import codec, subjects
-from proto.governance import AuditEntry, EntryForm, WatchListForm
+from proto.audit import AuditEntry
 from proto.messages import DetectImagesReply, Detections, EmbedReply
 from proto.requests import (
     AuditReply,
@@ -28,6 +28,7 @@ from proto.requests import (
     ReferenceImage,
     RemoveEntryRequest,
 )
+from proto.watchlists import EntryForm, WatchListForm
 from services.match.duplicates import Duplicates
 from services.match.enrolment import Enrolment
 from services.match.entries import Entries

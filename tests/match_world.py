@@ -9,7 +9,7 @@ from libs.bus import Endpoint, connect
 from libs.service import Host
 from libs.settings import NatsSettings, ServiceSettings
 from proto import subjects
-from proto.governance import AuditEntry
+from proto.audit import AuditEntry
 from proto.messages import DetectImagesReply, DetectImagesRequest, EmbedReply, EmbedRequest
 from proto.requests import AuditReply, AuditRequest
 from services.match.service import match

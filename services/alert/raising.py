@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from proto import subjects
-from proto.governance import Warrant
+from proto.deployments import Warrant
 from proto.messages import Alert, Candidates
 from proto.records import Raised, TrackState
 

@@ -25,7 +25,7 @@ from libs.service import Host
 from libs.settings import TrustSettings, load
 from libs.warrants import open_warrants
 from proto import subjects
-from proto.governance import Warrant
+from proto.deployments import Warrant
 from proto.messages import Alert, Candidates, Message
 from proto.records import Raised, RecentAlert, RecentAlerts, TrackState
 from services.alert.fusion import fuse

@@ -11,11 +11,14 @@ from libs.calibration import Calibration
 from libs.log import Log
 from libs.officers import Roster
 from libs.seals import Signer
-from proto.governance import AuditEntry, Case, DeploymentRecord, EntryRecord, WatchListRecord
+from proto.audit import AuditEntry
+from proto.cases import Case
+from proto.deployments import DeploymentRecord
 from proto.messages import Message
 from proto.records import CameraRecord
 from proto.requests import AuditRequest
 from proto.sealed import Sealed
+from proto.watchlists import EntryRecord, WatchListRecord
 from services.govern.profiles.reading import Profile
 from services.govern.settings import GovernSettings
 

@@ -19,16 +19,10 @@ from libs.service import Host
 from libs.settings import TrustSettings, load
 from libs.waiting import end, unless
 from proto import subjects
+from proto.audit import AuditHead
+from proto.cases import Case
 from proto.codec import DecodeError
-from proto.governance import (
-    AuditHead,
-    Case,
-    EntryRecord,
-    FaceCount,
-    Passage,
-    SearchCount,
-    WatchListRecord,
-)
+from proto.counts import FaceCount, Passage, SearchCount
 from proto.messages import Alert
 from proto.records import CameraRecord
 from proto.requests import (
@@ -41,6 +35,7 @@ from proto.requests import (
     ListRequest,
 )
 from proto.sealed import GOVERN, Sealed
+from proto.watchlists import EntryRecord, WatchListRecord
 from services.govern.audit.desk import Auditing
 from services.govern.audit.ledger import Chain
 from services.govern.cases.desk import Cases

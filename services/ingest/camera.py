@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 from libs.log import describe_bug
 from libs.waiting import end
-from proto.governance import FaceCount, Warrant
+from proto.counts import FaceCount
+from proto.deployments import Warrant
 from proto.records import CameraRecord, CameraStatus
 from services.ingest.finished import UnfinishedError, must_be_finished, while_finished
 from services.ingest.frame import Frame

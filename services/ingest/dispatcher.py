@@ -27,7 +27,7 @@ from libs.errors import TransientError
 from libs.log import describe_bug
 from libs.waiting import any_of
 from proto import subjects
-from proto.governance import Warrant
+from proto.deployments import Warrant
 from proto.messages import Message
 from proto.records import CameraRecord, CameraStatus
 from services.ingest.camera import ELSEWHERE, NOT_ARMED, CameraActor

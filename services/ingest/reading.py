@@ -24,7 +24,8 @@ from libs.log import Log
 from libs.quality import geometry_quality
 from libs.waiting import end
 from proto import codec, subjects
-from proto.governance import FaceCount, Warrant
+from proto.counts import FaceCount
+from proto.deployments import Warrant
 from proto.messages import Detections, DetectRequest, Message, Sample
 from proto.records import CameraStatus
 from services.ingest.best_shot import BestShot, BestShotSettings

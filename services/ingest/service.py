@@ -16,7 +16,7 @@ from libs.settings import TrustSettings, load
 from libs.waiting import end
 from libs.warrants import open_warrants
 from proto import subjects
-from proto.governance import FaceCount
+from proto.counts import FaceCount
 from proto.records import CameraRecord, CameraStatus, Lease
 from services.ingest.dispatcher import Books, Dispatcher
 from services.ingest.reading import Tools

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from proto.governance import Zone
+from proto.deployments import Zone
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]

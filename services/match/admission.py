@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from libs.errors import ConflictError, MissingError
 from libs.officers import Signed
-from proto.governance import Warrant, WatchListRecord
+from proto.deployments import Warrant
+from proto.watchlists import WatchListRecord
 
 
 class Warrants(Protocol):

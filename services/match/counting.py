@@ -21,7 +21,7 @@ from libs.bus import Records
 from libs.service import Host
 from libs.waiting import end
 from proto import subjects
-from proto.governance import SearchCount
+from proto.counts import SearchCount
 
 BIN_HUNDREDTHS = 2
 """Width of a bin: 0.02, twenty bins between an unlike pair (0.1) and a usual threshold (0.5)."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from libs.errors import PermanentError
 from libs.officers import Signed
-from proto.governance import Details, WatchListRecord
+from proto.audit import Details
 from proto.requests import DuplicatesReply, DuplicatesRequest, PossibleDuplicate
 from proto.sealed import Sealed
+from proto.watchlists import WatchListRecord
 from services.match.admission import must_take
 from services.match.registry import Registry, owing, with_deed
 

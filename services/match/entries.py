@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 
 from libs.bus import Bus, Mirror
 from proto import subjects
-from proto.governance import EntryRecord, WatchListRecord
 from proto.messages import Message
+from proto.watchlists import EntryRecord, WatchListRecord
 
 M_co = TypeVar("M_co", bound=Message, covariant=True)
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from libs.gallery import ReferenceEntry, UnknownWatchListError
 from libs.waiting import settled
 from proto import subjects
-from proto.governance import EntryRecord
+from proto.watchlists import EntryRecord
 from services.match.provenance import live, stripped
 from services.match.registry import Registry
 

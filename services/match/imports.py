@@ -8,9 +8,10 @@ from functools import partial
 from libs.errors import ConflictError, PermanentError
 from libs.officers import Signed
 from proto import subjects
-from proto.governance import Details, WatchListRecord
+from proto.audit import Details
 from proto.requests import ImportRequest, ListReply
 from proto.sealed import Sealed
+from proto.watchlists import WatchListRecord
 from services.match.admission import must_take
 from services.match.erasure import erase_orphans, erase_people
 from services.match.provenance import counts, without_import

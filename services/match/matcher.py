@@ -18,7 +18,7 @@ from libs.gallery import Candidate as Found
 from libs.gallery import Gallery
 from libs.geometry import Floats
 from proto import subjects
-from proto.governance import Warrant
+from proto.deployments import Warrant
 from proto.messages import Candidate, Candidates, Probe
 from services.match.counting import NOBODY, Counts
 from services.match.settings import MatchSettings

@@ -8,11 +8,12 @@ from typing import Any
 from libs.errors import ConflictError, PermanentError
 from libs.officers import ForbiddenError, Signed
 from proto import codec
+from proto.audit import Details
 from proto.codec import DecodeError
-from proto.governance import Details, WatchListRecord
 from proto.messages import EnrolReply
 from proto.requests import EnrolEntryRequest, EnrolImagesReply, EnrolImagesRequest, EnrolmentNotice
 from proto.sealed import Sealed
+from proto.watchlists import WatchListRecord
 from services.match.additions import Additions, Batch, sha256_of
 from services.match.admission import must_take
 from services.match.enrolment import Enrolment

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from proto.governance import EnrolledImage, EntryForm, EntryRecord, WatchListRecord
+from proto.watchlists import EnrolledImage, EntryForm, EntryRecord, WatchListRecord
 
 OF_THE_IMAGE = {"source", "image_date", "lawful_basis", "name"}
 """Particulars that each image has of its own; the name is kept elsewhere."""

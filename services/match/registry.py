@@ -19,11 +19,12 @@ from libs.gallery import Gallery
 from libs.log import Log
 from libs.officers import Roster, Signed
 from proto import subjects
+from proto.audit import Deed, Details
 from proto.codec import DecodeError
-from proto.governance import Deed, Details, EntryRecord, NameRecord, OwedEntry, WatchListRecord
 from proto.messages import Message
 from proto.requests import AuditReply, AuditRequest
 from proto.sealed import Sealed
+from proto.watchlists import EntryRecord, NameRecord, OwedEntry, WatchListRecord
 from services.match.admission import Warrants, must_be_unarmed
 from services.match.entries import Entries
 from services.match.turns import Turns

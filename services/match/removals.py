@@ -6,9 +6,10 @@ import hashlib
 
 from libs.errors import ConflictError, MissingError
 from proto import subjects
-from proto.governance import Deed, Details, EntryRecord, WatchListRecord
+from proto.audit import Deed, Details
 from proto.requests import ListReply, RemoveEntryRequest
 from proto.sealed import Sealed
+from proto.watchlists import EntryRecord, WatchListRecord
 from services.match.admission import must_take
 from services.match.erasure import erase_entries
 from services.match.provenance import counted, counts, live

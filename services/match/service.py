@@ -16,10 +16,10 @@ from libs.settings import DataSettings, TrustSettings, load
 from libs.waiting import end
 from libs.warrants import Warrants, open_warrants
 from proto import subjects
-from proto.governance import EntryRecord, NameRecord, WatchListRecord
 from proto.messages import Probe
 from proto.requests import EntriesRequest, ListRequest
 from proto.sealed import Sealed
+from proto.watchlists import EntryRecord, NameRecord, WatchListRecord
 from services.match.counting import search_board
 from services.match.duplicates import Duplicates
 from services.match.enrolment import Enrolment

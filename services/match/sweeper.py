@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable
 from libs.errors import PermanentError, TransientError
 from libs.log import describe_bug
 from proto import subjects
+from proto.audit import Details
 from proto.codec import DecodeError
-from proto.governance import Details, WatchListRecord
+from proto.watchlists import WatchListRecord
 from services.match.erasure import erase_orphans
 from services.match.provenance import Counts, counts
 from services.match.registry import Registry, owing, own_deed, with_deed

@@ -8,7 +8,7 @@ from libs.bus import Conflict
 from libs.errors import ConflictError, PermanentError
 from libs.officers import Signed
 from proto import subjects
-from proto.governance import Deed, Details, WatchListRecord
+from proto.audit import Deed, Details
 from proto.requests import (
     CreateListRequest,
     DestroyListRequest,
@@ -20,6 +20,7 @@ from proto.requests import (
     ListsReply,
 )
 from proto.sealed import Sealed
+from proto.watchlists import WatchListRecord
 from services.match.admission import must_take
 from services.match.erasure import erase_list
 from services.match.provenance import counts

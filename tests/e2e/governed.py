@@ -15,15 +15,7 @@ from libs import log
 from libs.bus import Bus, connect
 from libs.settings import LogSettings, NatsSettings
 from proto import codec, subjects
-from proto.governance import (
-    DeploymentDraft,
-    DeploymentRecord,
-    Document,
-    EntryForm,
-    WatchListForm,
-    WatchListRecord,
-    Zone,
-)
+from proto.deployments import DeploymentDraft, DeploymentRecord, Document, Zone
 from proto.requests import (
     AmendRequest,
     CreateListRequest,
@@ -34,6 +26,7 @@ from proto.requests import (
     TransitionRequest,
 )
 from proto.sealed import Sealed
+from proto.watchlists import EntryForm, WatchListForm, WatchListRecord
 from services.cli.client import Client
 from services.cli.machine.cameras import register
 from services.cli.machine.stack import Stack, StackOptions, open_stack

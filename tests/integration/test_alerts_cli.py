@@ -11,7 +11,7 @@ import pytest
 
 from libs.bus import Records
 from proto import subjects
-from proto.governance import Case
+from proto.cases import Case
 from tests.control_room import casework, opened_room
 from tests.examples import changed
 from tests.waiting import SOON_S, soon

@@ -20,7 +20,8 @@ from libs.service import Host
 from libs.settings import ServiceSettings, TrustSettings
 from libs.warrants import open_warrants
 from proto import subjects
-from proto.governance import FaceCount, SearchCount, Warrant, location_sha256
+from proto.counts import FaceCount, SearchCount
+from proto.deployments import Warrant, location_sha256
 from proto.messages import DeadLetter, Detections, DetectRequest, Probe
 from proto.records import CameraRecord, CameraStatus
 from proto.sealed import Sealed

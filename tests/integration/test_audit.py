@@ -17,7 +17,7 @@ from libs.errors import TransientError, UserError
 from libs.seals import Signer
 from libs.settings import NatsSettings
 from proto import codec, subjects
-from proto.governance import Deed
+from proto.audit import Deed
 from proto.requests import AuditRequest
 from services.cli.audit.commands import app
 from services.cli.audit.desk import Wanted, followed

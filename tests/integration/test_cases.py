@@ -6,7 +6,7 @@ import pytest
 
 from libs.bus import AskError, Endpoint, Records
 from proto import subjects
-from proto.governance import Case
+from proto.cases import Case
 from proto.requests import AdjudicateRequest, Adjudication, CaseReply, CasesReply, Intervention, ListRequest
 from proto.sealed import Sealed
 from services.govern.cases.evidence import decision_of

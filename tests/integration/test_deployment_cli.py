@@ -11,8 +11,8 @@ from libs.bus import Records
 from libs.service import Host
 from libs.settings import ServiceSettings
 from proto import subjects
-from proto.governance import WatchListRecord
 from proto.records import CameraRecord
+from proto.watchlists import WatchListRecord
 from services.cli.deployments.draft import template
 from services.govern.service import govern
 from tests.examples import changed

@@ -9,7 +9,9 @@ from libs.bus import Mirror, Records
 from libs.errors import TransientError
 from libs.seals import Signer
 from proto import codec, subjects
-from proto.governance import AuditEntry, Case, FaceCount, Passage, SearchCount
+from proto.audit import AuditEntry
+from proto.cases import Case
+from proto.counts import FaceCount, Passage, SearchCount
 from proto.messages import Alert
 from proto.records import CameraStatus, RecentAlerts, TrackState
 from proto.sealed import Sealed

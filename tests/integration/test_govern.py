@@ -20,7 +20,8 @@ from libs.service import Host
 from libs.settings import ServiceSettings, TrustSettings
 from libs.warrants import open_warrants
 from proto import codec, subjects
-from proto.governance import Deed, DeploymentRecord, Warrant, WatchListRecord
+from proto.audit import Deed
+from proto.deployments import DeploymentRecord, Warrant
 from proto.records import CameraRecord
 from proto.requests import (
     AuditReply,
@@ -37,6 +38,7 @@ from proto.requests import (
     TransitionRequest,
 )
 from proto.sealed import Sealed
+from proto.watchlists import WatchListRecord
 from services.govern.audit.ledger import Chain
 from services.govern.deployments.sealing import WarrantDesk
 from services.govern.retention.erasure import Erasure

@@ -8,8 +8,9 @@ from libs.bus import Conflict, Mirror, Records, connect
 from libs.errors import TransientError
 from libs.settings import NatsSettings
 from proto import codec, subjects
-from proto.governance import DeploymentRecord, NameRecord
+from proto.deployments import DeploymentRecord
 from proto.records import CameraRecord, TrackState
+from proto.watchlists import NameRecord
 from tests.examples import EXAMPLES, changed
 from tests.waiting import eventually, soon, until
 

@@ -9,7 +9,6 @@ from libs.bus import AskError, Records
 from libs.errors import TransientError
 from libs.seals import Signer
 from proto import subjects
-from proto.governance import EntryRecord, NameRecord
 from proto.messages import EnrolReply
 from proto.requests import (
     CreateListRequest,
@@ -21,6 +20,7 @@ from proto.requests import (
     ListRequest,
     RemoveEntryRequest,
 )
+from proto.watchlists import EntryRecord, NameRecord
 from services.cli.client import Client
 from services.cli.watchlists import importing
 from services.cli.watchlists.importing import abort_import, entries_of, import_images

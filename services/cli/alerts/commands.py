@@ -12,7 +12,7 @@ from rich.text import Text
 
 from libs.settings import TrustSettings, load
 from proto import subjects
-from proto.governance import Case, Engagement, Verdict
+from proto.cases import Case, Engagement, Verdict
 from proto.requests import (
     AdjudicateRequest,
     CaseReply,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from libs.errors import UserError
 from proto import subjects
-from proto.governance import Case
+from proto.cases import Case
 from proto.requests import CaseReply, CaseRequest, CasesReply, ListRequest
 from services.cli.client import Client
 from services.cli.private_file import write_private

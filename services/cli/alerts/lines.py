@@ -12,7 +12,7 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from proto.governance import Case
+from proto.cases import Case
 from proto.messages import Alert
 from proto.requests import Adjudication, Intervention
 from services.cli.times import clock_time, iso, span

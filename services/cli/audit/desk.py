@@ -19,7 +19,8 @@ from libs.errors import UserError
 from libs.seals import PublicKey, SealError
 from libs.settings import TrustSettings, load
 from proto import subjects
-from proto.governance import AuditEntry, AuditHead, DeploymentRecord
+from proto.audit import AuditEntry, AuditHead
+from proto.deployments import DeploymentRecord
 from proto.requests import DeploymentRequest
 from proto.sealed import Sealed
 from services.cli.acting import request

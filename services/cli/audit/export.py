@@ -24,7 +24,7 @@ from libs import chain
 from libs.errors import UserError
 from libs.seals import PublicKey, SealError
 from proto import codec
-from proto.governance import AuditEntry, AuditHead
+from proto.audit import AuditEntry, AuditHead
 from proto.sealed import Sealed
 from services.cli.times import iso
 

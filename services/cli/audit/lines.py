@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from libs.chain import Verdict
-from proto.governance import AuditEntry
+from proto.audit import AuditEntry
 from services.cli.times import clock_time, date, iso
 
 COLUMNS = ("", "when (UTC)", "who", "what", "on", "from", "why")

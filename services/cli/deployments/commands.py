@@ -12,7 +12,7 @@ from rich.text import Text
 from libs.bus import AskError
 from libs.errors import MissingError
 from proto import subjects
-from proto.governance import DeploymentRecord
+from proto.deployments import DeploymentRecord
 from proto.requests import (
     AmendRequest,
     DeploymentReply,

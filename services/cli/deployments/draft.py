@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from libs.errors import UserError
 from libs.wording import user_error
-from proto.governance import DeploymentDraft, Zone
+from proto.deployments import DeploymentDraft, Zone
 from proto.messages import Name
 
 TEMPLATE = """\

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from libs.bus import AskError
 from libs.errors import TransientError
 from proto import subjects
-from proto.governance import DeploymentRecord, WatchListRecord
+from proto.deployments import DeploymentRecord
 from proto.requests import DeploymentReply, ListRequest, ListsReply
+from proto.watchlists import WatchListRecord
 from services.cli.client import Client
 
 SEARCHING = ("armed", "suspended")

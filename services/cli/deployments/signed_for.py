@@ -9,7 +9,8 @@ from libs.assets import load_catalogue
 from libs.bus import AskError
 from libs.calibration import Calibration, CalibrationError, Rate
 from libs.errors import TransientError
-from proto.governance import DeploymentRecord, EntryRecord, WatchListRecord
+from proto.deployments import DeploymentRecord
+from proto.watchlists import EntryRecord, WatchListRecord
 from services.cli.client import Client
 from services.cli.times import moment, span
 from services.cli.watchlists.importing import entries_of

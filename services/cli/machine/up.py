@@ -20,7 +20,7 @@ from libs.seals import Signer
 from libs.settings import LogSettings, TrustSettings
 from libs.warrants import Warrants, open_warrants
 from proto import subjects
-from proto.governance import Warrant
+from proto.deployments import Warrant
 from proto.messages import Alert
 from proto.records import CameraRecord
 from proto.sealed import GOVERN

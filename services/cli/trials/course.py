@@ -16,7 +16,7 @@ from libs.bus import AskError
 from libs.errors import MissingError
 from libs.officers import Role
 from proto import subjects
-from proto.governance import DeploymentDraft, DeploymentRecord, DeploymentState, WatchListForm, WatchListRecord
+from proto.deployments import DeploymentDraft, DeploymentRecord, DeploymentState
 from proto.requests import (
     CreateListRequest,
     DeploymentReply,
@@ -28,6 +28,7 @@ from proto.requests import (
     TransitionRequest,
     Verb,
 )
+from proto.watchlists import WatchListForm, WatchListRecord
 from services.cli.client import DESTROY_S, Client
 from services.cli.patience import INSIST_S, insist
 

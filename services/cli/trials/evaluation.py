@@ -20,8 +20,9 @@ from libs.log import Log
 from libs.officers import Role
 from libs.seals import Signer
 from proto import subjects
-from proto.governance import DeploymentDraft, WatchListForm, Zone
+from proto.deployments import DeploymentDraft, Zone
 from proto.requests import DeploymentsReply, ListRequest, ListsReply
+from proto.watchlists import WatchListForm
 from services.cli.client import Client
 from services.cli.machine.data_dir import REPLAY_ID
 from services.cli.machine.stack import Stack, StackOptions, open_stack

@@ -19,9 +19,10 @@ from libs.bus import Mirror
 from libs.errors import PermanentError, TransientError, UserError
 from libs.waiting import any_of, end
 from proto import subjects
-from proto.governance import EntryForm, Zone
+from proto.deployments import Zone
 from proto.messages import Alert, DeadLetter
 from proto.records import CameraRecord, CameraStatus, TrackState
+from proto.watchlists import EntryForm
 from services.cli.machine.cameras import register, unregister
 from services.cli.patience import INSIST_S, Stop, insist, within
 from services.cli.trials.course import TO_ARMED, TO_ENDED, TO_PURGED

@@ -10,9 +10,9 @@ import typer
 from libs.bus import AskError
 from libs.errors import MissingError
 from proto import subjects
-from proto.governance import WatchListRecord
 from proto.messages import Message
 from proto.requests import ListReply, ListRequest
+from proto.watchlists import WatchListRecord
 from services.cli.acting import act, announce, print_json
 from services.cli.client import DESTROY_S, Client
 from services.cli.console import out

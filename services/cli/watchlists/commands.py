@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from proto import subjects
-from proto.governance import NameRecord, Response, WatchListForm
 from proto.requests import (
     CreateListRequest,
     DestroyListRequest,
@@ -18,6 +17,7 @@ from proto.requests import (
     ListsReply,
     RemoveEntryRequest,
 )
+from proto.watchlists import NameRecord, Response, WatchListForm
 from services.cli.acting import AsOption, JsonOption, ReasonOption, choice, look, print_json, print_nothing, request
 from services.cli.client import Client
 from services.cli.console import out

@@ -12,7 +12,6 @@ from libs.bus import AskError
 from libs.errors import PermanentError, UserError
 from proto import subjects
 from proto.codec import DecodeError
-from proto.governance import EntryRecord, WatchListRecord
 from proto.messages import EnrolReply
 from proto.requests import (
     EnrolImagesReply,
@@ -23,6 +22,7 @@ from proto.requests import (
     ListReply,
     ReferenceImage,
 )
+from proto.watchlists import EntryRecord, WatchListRecord
 from services.cli.client import Client
 from services.cli.patience import heed_cancellation, insist
 from services.cli.watchlists.reference_images import (

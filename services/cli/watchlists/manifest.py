@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from libs.errors import UserError
 from libs.wording import fault
-from proto.governance import EntryForm
+from proto.watchlists import EntryForm
 from services.cli.acting import request
 from services.cli.deadline import parse_deadline
 from services.cli.watchlists.reference_images import ImageFile

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from libs.errors import PermanentError, UserError
 from libs.images import IMAGE_SUFFIXES
 from proto import codec
-from proto.governance import EntryForm
 from proto.messages import EnrolReply
 from proto.requests import EnrolEntryRequest, EnrolmentNotice, ReferenceImage
+from proto.watchlists import EntryForm
 from services.cli.acting import request
 from services.cli.client import Client
 

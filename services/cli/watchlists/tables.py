@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from proto.governance import EntryRecord, WatchListRecord
 from proto.messages import EnrolReply
 from proto.requests import PossibleDuplicate
+from proto.watchlists import EntryRecord, WatchListRecord
 from services.cli.times import moment, span
 from services.cli.watchlists.importing import ImportResult
 from services.cli.watchlists.manifest import BadRow

@@ -7,7 +7,7 @@ import math
 import re
 
 from libs.errors import PermanentError
-from proto.governance import Details
+from proto.audit import Details
 from proto.requests import AuditRequest
 
 MOST_DETAILS = 32

@@ -23,7 +23,7 @@ from libs.errors import PermanentError, TransientError
 from libs.log import Log
 from libs.seals import SealError, Signer
 from proto import codec, subjects
-from proto.governance import AuditEntry, AuditHead, Deed, Details, Event
+from proto.audit import AuditEntry, AuditHead, Deed, Details, Event
 from proto.messages import Message
 from proto.requests import AuditRequest
 from proto.sealed import GOVERN, Sealed

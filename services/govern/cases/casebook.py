@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 from libs.bus import Conflict
 from libs.errors import ConflictError, MissingError, TransientError
 from proto import codec, subjects
-from proto.governance import Case, DeploymentRecord, Response
+from proto.cases import Case
+from proto.deployments import DeploymentRecord
+from proto.watchlists import Response
 from services.govern.cases.evidence import confirmers, unsigned, without_acts
 from services.govern.cases.telling import TRIES, Teller
 from services.govern.office import Office

@@ -12,7 +12,9 @@ from typing import TypeVar
 
 from libs.errors import ConflictError
 from libs.officers import ForbiddenError, Signed
-from proto.governance import Case, DeploymentRecord, Passage
+from proto.cases import Case
+from proto.counts import Passage
+from proto.deployments import DeploymentRecord
 from proto.messages import Alert, Message
 from proto.requests import (
     AdjudicateRequest,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proto.governance import Case
+from proto.cases import Case
 from services.govern.cases.casebook import CaseBook, is_closed
 from services.govern.cases.telling import untold
 from services.govern.office import Office

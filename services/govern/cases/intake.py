@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from libs.errors import MissingError, PermanentError
-from proto.governance import Case, DeploymentRecord
+from proto.cases import Case
+from proto.deployments import DeploymentRecord
 from proto.messages import Alert
 from services.govern.cases.casebook import CaseBook, is_closed
 from services.govern.profiles.reading import Profile

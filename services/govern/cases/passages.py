@@ -6,7 +6,8 @@ from libs.bus import Conflict
 from libs.errors import ConflictError, MissingError, PermanentError
 from libs.officers import FRESH_S, Signed
 from proto import subjects
-from proto.governance import DeploymentRecord, Passage
+from proto.counts import Passage
+from proto.deployments import DeploymentRecord
 from proto.requests import AuditRequest, PassageRequest
 from services.govern.office import Office, Store
 

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from libs.bus import Conflict
 from libs.errors import TransientError
 from proto import subjects
-from proto.governance import Case, Decision, Deed, DeploymentRecord, Details, Event
+from proto.audit import Deed, Details, Event
+from proto.cases import Case, Decision
+from proto.deployments import DeploymentRecord
 from proto.messages import Message
 from proto.requests import Adjudication, AuditRequest, Intervention
 from proto.sealed import GOVERN

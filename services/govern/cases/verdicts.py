@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from libs.errors import ConflictError
-from proto.governance import Case, Decision, Outcome, Status
+from proto.cases import Case, Decision, Outcome, Status
 
 FINAL: Collection[Status] = ("confirmed", "rejected")
 """What no further decision changes."""

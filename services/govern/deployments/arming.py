@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from libs.calibration import CalibrationError
-from proto.governance import Document, WatchListRecord
+from proto.deployments import Document
+from proto.watchlists import WatchListRecord
 from services.govern.deployments.situation import Situation
 
 HOUR_S = 3600.0

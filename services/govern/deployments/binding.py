@@ -7,7 +7,8 @@ import json
 
 from pydantic import BaseModel
 
-from proto.governance import Binding, DeploymentRecord, Details, location_sha256
+from proto.audit import Details
+from proto.deployments import Binding, DeploymentRecord, location_sha256
 from services.govern.deployments.situation import Situation
 from services.govern.profiles.reading import Profile
 

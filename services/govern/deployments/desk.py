@@ -14,7 +14,8 @@ from libs.bus import Conflict
 from libs.errors import ConflictError, MissingError, PermanentError, TransientError
 from libs.officers import Signed
 from proto import subjects
-from proto.governance import DeploymentDraft, DeploymentRecord, Details
+from proto.audit import Details
+from proto.deployments import DeploymentDraft, DeploymentRecord
 from proto.messages import Message
 from proto.requests import (
     AmendRequest,

@@ -8,17 +8,12 @@ from typing import Protocol, TypeVar
 
 from libs.errors import MissingError
 from proto import subjects
-from proto.governance import (
-    AuditHead,
-    Case,
-    DeploymentDraft,
-    DeploymentRecord,
-    FaceCount,
-    Passage,
-    SearchCount,
-    WatchListRecord,
-)
+from proto.audit import AuditHead
+from proto.cases import Case
+from proto.counts import FaceCount, Passage, SearchCount
+from proto.deployments import DeploymentDraft, DeploymentRecord
 from proto.requests import FiguresReply, FiguresRequest
+from proto.watchlists import WatchListRecord
 from services.govern.cases.casebook import page_of
 from services.govern.cases.evidence import credible
 from services.govern.office import Book, Office

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from proto.governance import DeploymentRecord, Details
+from proto.audit import Details
+from proto.deployments import DeploymentRecord
 from services.govern.deployments.binding import runs_under
 from services.govern.office import Office
 from services.govern.profiles.reading import Hours

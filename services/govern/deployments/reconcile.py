@@ -16,7 +16,8 @@ from typing import Protocol
 from libs.bus import Conflict
 from libs.errors import PermanentError, TransientError
 from proto import subjects
-from proto.governance import Deed, DeploymentRecord, Details
+from proto.audit import Deed, Details
+from proto.deployments import DeploymentRecord
 from proto.requests import AuditRequest
 from proto.sealed import GOVERN
 from services.govern.deployments.periods import Due, discards, due, lists_are_due

@@ -7,7 +7,7 @@ from libs.errors import TransientError
 from libs.seals import SealError
 from proto import subjects
 from proto.codec import DecodeError
-from proto.governance import DeploymentRecord, Warrant
+from proto.deployments import DeploymentRecord, Warrant
 from proto.sealed import Sealed
 from services.govern.deployments.binding import runs_under
 from services.govern.office import Office

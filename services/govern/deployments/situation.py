@@ -9,9 +9,10 @@ from libs.calibration import Calibration
 from libs.errors import PermanentError
 from libs.officers import Officer
 from proto import subjects
-from proto.governance import DeploymentDraft, DeploymentRecord, EntryRecord, WatchListRecord
+from proto.deployments import DeploymentDraft, DeploymentRecord
 from proto.records import CameraRecord
 from proto.sealed import GOVERN
+from proto.watchlists import EntryRecord, WatchListRecord
 from services.govern.cases.casebook import is_closed
 from services.govern.cases.verdicts import is_gone
 from services.govern.office import Office

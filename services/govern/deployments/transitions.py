@@ -16,7 +16,8 @@ from typing import get_args
 from libs.calibration import CalibrationError
 from libs.errors import OBSTACLES_APART, ConflictError, PermanentError
 from libs.officers import ForbiddenError, Officer, Role, Signed
-from proto.governance import Deed, DeploymentRecord, DeploymentState, Details
+from proto.audit import Deed, Details
+from proto.deployments import DeploymentRecord, DeploymentState
 from proto.requests import AmendRequest, TransitionRequest, Verb
 from services.govern.deployments.arming import obstacles, projected_rate, threshold_of
 from services.govern.deployments.binding import bind, canonical_sha256, told

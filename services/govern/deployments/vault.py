@@ -15,7 +15,7 @@ from libs.log import Log
 from libs.seals import PublicKey, SealError, Signer
 from proto import subjects
 from proto.codec import DecodeError
-from proto.governance import DeploymentRecord
+from proto.deployments import DeploymentRecord
 from proto.sealed import Sealed
 from services.govern.office import Book, Store
 

@@ -17,7 +17,9 @@ from typing import Protocol, TypeVar
 from libs.bus import Bus, Conflict, Records, Stored
 from libs.errors import TransientError
 from proto import codec, subjects
-from proto.governance import AuditEntry, Case, Deed, FaceCount, Passage, SearchCount
+from proto.audit import AuditEntry, Deed
+from proto.cases import Case
+from proto.counts import FaceCount, Passage, SearchCount
 from proto.messages import Alert, Message
 from proto.records import CameraStatus, RecentAlerts, TrackState
 from proto.requests import AuditRequest, Intervention

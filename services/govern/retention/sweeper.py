@@ -12,7 +12,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from proto.governance import Case, Deed, DeploymentRecord
+from proto.audit import Deed
+from proto.cases import Case
+from proto.deployments import DeploymentRecord
 from proto.messages import Alert
 from proto.requests import AuditRequest
 from proto.sealed import GOVERN

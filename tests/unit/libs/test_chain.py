@@ -7,7 +7,7 @@ import pytest
 from libs.chain import GENESIS, Verifier, digest, following, head, open_entry, verify
 from libs.seals import SealError, Signer
 from proto import codec
-from proto.governance import AuditEntry, Deed
+from proto.audit import AuditEntry, Deed
 from proto.requests import AuditRequest
 
 NOW = 1_700_000_000.0

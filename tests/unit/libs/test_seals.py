@@ -8,7 +8,7 @@ from nacl.signing import SigningKey
 
 from libs.errors import UserError
 from libs.seals import PublicKey, SealError, Signer
-from proto.governance import Warrant
+from proto.deployments import Warrant
 from proto.requests import DeploymentRequest
 from proto.sealed import Sealed
 from tests.examples import changed

@@ -4,7 +4,7 @@ import pytest
 
 from libs.seals import Signer
 from libs.warrants import Warrants
-from proto.governance import Warrant
+from proto.deployments import Warrant
 from tests.examples import changed
 
 NAME = "station-north"

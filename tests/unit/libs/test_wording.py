@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from libs.wording import fault, user_error
-from proto.governance import DeploymentDraft
+from proto.deployments import DeploymentDraft
 from proto.requests import AmendRequest, DeploymentRequest
 from services.govern.profiles.reading import SHIPPED, Profile, load_profile
 from tests.examples import EXAMPLES

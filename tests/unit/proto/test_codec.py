@@ -7,7 +7,7 @@ import pytest
 from proto import codec
 from proto.arrays import MAX_ARRAY_BYTES
 from proto.codec import DecodeError
-from proto.governance import Warrant
+from proto.deployments import Warrant
 from proto.messages import Alert, Detections, DetectRequest, Probe, Sample
 from proto.records import TrackState
 from proto.requests import EnrolEntryRequest

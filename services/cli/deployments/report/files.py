@@ -36,7 +36,8 @@ import typer
 
 from libs.intervals import Ratio
 from proto import subjects
-from proto.governance import Case, Deed
+from proto.audit import Deed
+from proto.cases import Case
 from proto.requests import DeploymentReply, DeploymentRequest, FiguresReply, FiguresRequest
 from services.cli import console
 from services.cli.acting import look, request

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from proto.governance import Passage
+from proto.counts import Passage
 from services.cli.deployments.report.summary import Summary, calibration_of, empty_searches, recognised, unreadable
 from services.cli.times import clock_time
 from services.cli.words import counted

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from libs.intervals import Ratio
-from proto.governance import WatchListRecord
+from proto.watchlists import WatchListRecord
 from services.cli import times
 from services.cli.deployments.report import charts
 from services.cli.deployments.report.gaps import incomplete, unknown

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from libs.assets import load_catalogue
 from libs.calibration import Calibration, CalibrationError, Rate
 from libs.intervals import Ratio, clopper_pearson
-from proto.governance import Case, FaceCount, Passage
+from proto.cases import Case
+from proto.counts import FaceCount, Passage
 from proto.requests import FiguresReply
 
 MINUTE_S = 60

@@ -17,7 +17,8 @@ import structlog
 
 from libs.errors import PermanentError, TransientError
 from libs.waiting import end
-from proto.governance import Binding, FaceCount, Warrant, Zone, location_sha256
+from proto.counts import FaceCount
+from proto.deployments import Binding, Warrant, Zone, location_sha256
 from proto.messages import Detections, Sample
 from proto.records import CameraRecord
 from services.ingest import camera as camera_module

@@ -12,7 +12,7 @@ import pytest
 from libs.bus import Conflict
 from libs.errors import TransientError
 from proto import subjects
-from proto.governance import Binding, Warrant, location_sha256
+from proto.deployments import Binding, Warrant, location_sha256
 from proto.messages import Detections
 from proto.records import CameraRecord, CameraStatus, Lease
 from services.ingest import camera as camera_module

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from proto.governance import Zone
+from proto.deployments import Zone
 from services.ingest.zone import in_zone
 
 WIDTH, HEIGHT = 400, 200

@@ -5,7 +5,7 @@ import pytest
 
 from libs.errors import PermanentError
 from libs.gallery import Candidate
-from proto.governance import Binding
+from proto.deployments import Binding
 from proto.messages import Sighting
 from services.match.matcher import Books, Matcher
 from services.match.settings import MatchSettings

@@ -1,6 +1,6 @@
 """What is written down of who is on a list, and what stays of it."""
 
-from proto.governance import EntryRecord
+from proto.watchlists import EntryRecord
 from services.match.provenance import counts, stripped, with_image
 from tests.governance_examples import ENTRY, ENTRY_FORM
 

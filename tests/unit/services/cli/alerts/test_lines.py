@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from proto.governance import Decision
+from proto.cases import Decision
 from services.cli.alerts.lines import (
     adjudication_line,
     alert_line,

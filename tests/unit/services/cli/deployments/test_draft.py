@@ -5,7 +5,7 @@ import re
 import pytest
 
 from libs.errors import UserError
-from proto.governance import Zone
+from proto.deployments import Zone
 from services.cli.deployments.draft import read_cameras, read_draft, template
 
 NOW = 1_700_000_000.0

@@ -2,7 +2,7 @@
 
 import time
 
-from proto.governance import Warrant
+from proto.deployments import Warrant
 from services.cli.machine.up import _described, described
 
 

@@ -8,7 +8,7 @@ from libs.bus import AskError
 from libs.errors import TransientError
 from libs.officers import Roster
 from libs.seals import Signer
-from proto.governance import DeploymentRecord, WatchListRecord
+from proto.deployments import DeploymentRecord
 from proto.requests import (
     CreateListRequest,
     DeploymentReply,
@@ -19,6 +19,7 @@ from proto.requests import (
     ListsReply,
     TransitionRequest,
 )
+from proto.watchlists import WatchListRecord
 from services.cli.client import Client
 from services.cli.trials.evaluation import Officers
 

@@ -4,7 +4,7 @@ import pytest
 
 from libs.bus import AskError
 from libs.errors import TransientError
-from proto.governance import Zone
+from proto.deployments import Zone
 from services.cli.client import DESTROY_S, Client
 from services.cli.trials import course as course_module
 from services.cli.trials.course import TO_ARMED, TO_ENDED, TO_PURGED, Course

@@ -3,7 +3,7 @@
 import tomllib
 
 from libs.officers import Officer
-from proto.governance import Zone
+from proto.deployments import Zone
 from services.cli.trials.course import Course
 from services.cli.trials.evaluation import PROFILE, ROLES, Officers, cut_off, draft, list_form
 from tests.unit.services.cli.trials.site import Site

@@ -7,7 +7,7 @@ import pytest
 
 from libs.bus import AskError
 from libs.errors import TransientError, UserError
-from proto.governance import Zone
+from proto.deployments import Zone
 from services.cli import patience
 from services.cli.patience import Stop
 from services.cli.trials import replay

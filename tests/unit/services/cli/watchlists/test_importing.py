@@ -7,10 +7,10 @@ import pytest
 from libs.bus import AskError
 from libs.errors import TransientError, UserError
 from proto import codec, subjects
-from proto.governance import WatchListRecord
 from proto.messages import EnrolReply
 from proto.requests import EnrolImagesReply, EnrolImagesRequest, ImportRequest, ListReply
 from proto.sealed import Act
+from proto.watchlists import WatchListRecord
 from services.cli.client import Client
 from services.cli.watchlists import importing
 from services.cli.watchlists.importing import (

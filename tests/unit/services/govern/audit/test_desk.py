@@ -7,7 +7,7 @@ import pytest
 from libs import chain
 from libs.officers import ForbiddenError
 from proto import codec
-from proto.governance import Deed
+from proto.audit import Deed
 from proto.requests import AuditRequest, CreateListRequest, DestroyListRequest, RemoveEntryRequest
 from services.govern.audit.desk import Auditing
 from tests.examples import changed

@@ -10,7 +10,7 @@ from libs.bus import Conflict, Stored
 from libs.errors import PermanentError, TransientError
 from libs.seals import Signer
 from proto import codec
-from proto.governance import AuditHead, Deed
+from proto.audit import AuditHead, Deed
 from proto.requests import AuditRequest
 from services.govern.audit.details import LONGEST_DETAIL, MOST_DETAILS
 from services.govern.audit.ledger import HEAD, TAIL, Chain

@@ -10,7 +10,7 @@ from libs.officers import ForbiddenError
 from libs.seals import SealError
 from proto import codec, subjects
 from proto.codec import DecodeError
-from proto.governance import Binding
+from proto.deployments import Binding
 from proto.requests import AdjudicateRequest, CaseRequest, Intervention, ListRequest
 from proto.sealed import Act
 from services.govern.cases.evidence import decision_of

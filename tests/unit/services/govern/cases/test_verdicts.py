@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from proto.governance import Decision
+from proto.cases import Decision
 from services.govern.cases.verdicts import status_of
 
 TABLE = [

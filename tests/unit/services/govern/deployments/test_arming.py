@@ -4,7 +4,8 @@ from functools import partial
 
 import pytest
 
-from proto.governance import Document, EnrolledImage, EntryRecord, Zone
+from proto.deployments import Document, Zone
+from proto.watchlists import EnrolledImage, EntryRecord
 from services.govern.deployments.arming import obstacles, threshold_of
 from services.govern.deployments.situation import read_situation
 from tests.deployment_work import EU, HOUR_S, DeploymentWork

@@ -6,7 +6,7 @@ import pytest
 
 from libs.errors import ConflictError, MissingError, PermanentError, TransientError
 from libs.officers import ForbiddenError
-from proto.governance import Zone, location_sha256
+from proto.deployments import Zone, location_sha256
 from proto.records import CameraRecord
 from proto.requests import DeploymentRequest, DraftRequest, ListRequest, TransitionRequest
 from services.govern.deployments.binding import canonical_sha256

@@ -6,7 +6,8 @@ import pytest
 
 from libs.errors import MissingError
 from proto import codec, subjects
-from proto.governance import AuditHead, Binding
+from proto.audit import AuditHead
+from proto.deployments import Binding
 from proto.requests import FiguresRequest
 from services.govern.deployments.figures import Counts, Figures
 from tests.casework import Casework

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from libs.errors import TransientError
-from proto.governance import Deed
+from proto.audit import Deed
 from services.govern.retention.sweeper import ALWAYS, NEVER, STRAYS_S, Sweeper
 from tests.examples import EXAMPLES, changed
 

@@ -1,0 +1,61 @@
+"""What the audit holds of every act: who did what, when, from where and why.
+
+`AuditEntry` is a message of stream AUDIT. Entries hold ids, texts, counts and hashes; none holds a template, a picture
+or the name of a person.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from proto.messages import Message
+from proto.sealed import OfficerId
+from proto.values import Line, Sha256, Value
+
+Event = Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.[a-z_]+$", max_length=64)]
+"""What happened, for example `deployment.armed`: the last tokens of the subject of an audit entry."""
+Details = dict[str, str | int | float | bool]
+
+
+class Deed(Value):
+    """Who did what to a record, when, from where and why; `act` is the hash of the signed act."""
+
+    who: OfficerId
+    verb: str
+    at: float
+    origin: Line = ""
+    reason: str = Field(default="", max_length=4000)
+    act: str = ""
+    """SHA-256 of the sealed act in hexadecimal; empty for an act of the system itself."""
+    details: Details = Field(default_factory=dict)
+    """What it changed: ids, counts and hashes."""
+
+
+class AuditEntry(Message):
+    """One act, in the chain: stream AUDIT, sealed by `govern`."""
+
+    sequence: int = Field(ge=1)
+    """Its place in the chain, and in the stream."""
+    previous: bytes = Field(min_length=32, max_length=32)
+    """SHA-256 of the sealed entry before it; zeros for the first."""
+    id: str = Field(min_length=1, max_length=256)
+    """Of the act: no two entries have the same."""
+    event: Event
+    at: float
+    deed: Deed
+    deployment: str = ""
+    record_version: int = 0
+    watch_list: str = ""
+    alert: str = ""
+    details: Details = Field(default_factory=dict)
+    """Ids, counts and hashes."""
+
+
+class AuditHead(Message):
+    """The last entry of the chain, sealed in bucket `heads`: what tells a chain that was cut short from a whole one."""
+
+    sequence: int
+    sha256: Sha256
+    at: float

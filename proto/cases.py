@@ -1,0 +1,79 @@
+"""Alerts in the hands of people: what was decided, by whom, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from proto.messages import ListName, Message, Name, SubjectId
+from proto.sealed import OfficerId
+from proto.values import Line, Text, Value
+from proto.watchlists import Response
+
+Status = Literal["open", "confirmed", "rejected", "undecided"]
+Verdict = Literal["confirmed", "rejected", "no_decision"]
+Engagement = Literal["confirmed_true", "confirmed_false", "no_engagement"]
+"""What came of an alert: South Wales Police's published terms."""
+
+
+class Decision(Value):
+    """What one person decided of an alert."""
+
+    officer: OfficerId
+    verdict: Verdict
+    reason: Text
+    at: float
+    """By the clock of `govern`."""
+    origin: Line = ""
+    act: str = ""
+    """SHA-256 of the sealed act, as in `Deed`."""
+    sealed: str = ""
+    """The sealed act itself, in base64: without it nothing is told of the decision."""
+
+
+class Outcome(Value):
+    """What came of a confirmed alert."""
+
+    officer: OfficerId
+    engagement: Engagement
+    reason: Text
+    at: float
+    origin: Line = ""
+    act: str = ""
+    sealed: str = ""
+    """As in `Decision`."""
+
+
+class Case(Message):
+    """An alert in the hands of people, bucket `cases`: ids, times and decisions. Written by `govern` alone."""
+
+    alert: str
+    deployment: Name
+    record_version: int
+    camera: Name
+    watch_list: ListName
+    subject: SubjectId
+    response: Response | Literal[""] = ""
+    """Of the list; empty until as many people as needed have confirmed, so that nothing suggests it before."""
+    score: float
+    threshold: float
+    searched: int
+    template_version: str = ""
+    captured_at: float
+    raised_at: float
+    seed: bool = False
+    stamp: str = ""
+    confirmations_needed: int = Field(default=1, ge=1)
+    status: Status = "open"
+    decisions: tuple[Decision, ...] = ()
+    outcome: Outcome | None = None
+    escalated_at: float = 0.0
+    portrait_sha256: str = ""
+    """Of the portrait that people saw, which is not kept as long as this."""
+    expires_at: float = 0.0
+    """When the alert and its portrait are to be deleted: from then on nobody can confirm it."""
+    deleted_at: float = 0.0
+    """When the alert and its portrait were deleted."""
+    told: tuple[str, ...] = ()
+    """Ids of what happened to it that is in the audit and published: what is missing here is made up for."""

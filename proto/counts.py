@@ -1,0 +1,45 @@
+"""What is counted so that error rates can be told: passages of seeds, faces, searches. Counted, never stored."""
+
+from __future__ import annotations
+
+from proto.messages import Message, Name, SubjectId
+from proto.sealed import OfficerId
+
+
+class Passage(Message):
+    """A seed who walked through the zone of a camera, bucket `passages`: what TPIR is measured against."""
+
+    deployment: Name
+    camera: Name
+    subject: SubjectId
+    at: float
+    noted_by: OfficerId
+    noted_at: float = 0.0
+    """By the clock of `govern`: who notes a passage late may know already what came of it."""
+
+
+class FaceCount(Message):
+    """Faces that one reading of a camera has seen, bucket `faces`: numbers alone, by minute."""
+
+    deployment: Name
+    camera: Name
+    reading: str
+    live: bool
+    """A live source goes on under a new reading; a file starts over, and only its last reading counts."""
+    minutes: dict[str, int]
+    """Tracks that entered the zone, by minute (Unix seconds of capture // 60)."""
+    updated_at: float = 0.0
+
+
+class SearchCount(Message):
+    """Best scores of the searches of one `match`, bucket `searches`: a histogram, no score by itself."""
+
+    deployment: Name
+    camera: Name
+    counter: str
+    """Which program counted."""
+    searched: int
+    """N at the last search."""
+    histogram: dict[str, int]
+    """Searches by the lower edge of the bin of their best score, in hundredths (`"38"`: 0.38 to 0.40)."""
+    updated_at: float = 0.0

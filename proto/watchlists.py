@@ -1,0 +1,140 @@
+"""Who is searched for: watch lists and their entries.
+
+Records in NATS key-value buckets, encoded like messages. They hold ids, texts, counts and hashes; templates and
+pictures lie elsewhere, and names in a bucket of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from proto.audit import Deed, Details, Event
+from proto.messages import ListName, Message, Name, SubjectId
+from proto.values import Line, Said, Sha256, Text, Value
+
+Response = Literal["red", "amber", "green"]
+"""How an officer may respond to a confirmed alert, by the category of the list (R (Bridges) v SWP 2019, p. 11)."""
+
+
+class WatchListForm(Value):
+    """What a watch list is for, as it was asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    watch_list: ListName
+    profile: Name
+    """The policy profile of the deployments that may search it: a list of an evaluation is never used in earnest."""
+    purpose: Text
+    owner: Text
+    category: Text
+    response: Response
+    lawful_basis: Text
+    criteria: Text
+    """Who belongs on it, in words an authorising officer can approve."""
+    expires_at: float
+    seed: bool = False
+    """Whether it is of people who walk past on purpose, to measure TPIR."""
+
+
+class OwedEntry(Value):
+    """An act that the audit does not hold yet: what `match` must still tell `govern`."""
+
+    record_version: int
+    event: Event
+    deed: Deed
+    details: Details = Field(default_factory=dict)
+    sealed: bytes = b""
+    """The officer's act, encoded and sealed, by which `govern` sees that the deed is that officer's."""
+
+
+class WatchListRecord(Message):
+    """A watch list and how far it is, bucket `watchlists`. Written by `match` alone, by compare-and-set."""
+
+    form: WatchListForm
+    record_version: int = Field(ge=1)
+    state: Literal["ready", "importing", "destroying", "destroyed"]
+    deeds: tuple[Deed, ...]
+    """Every act, the newest last, an import counting as one; not more than the last 64."""
+    created_at: float
+    built_at: float = 0.0
+    """When its last import was completed; 0 before."""
+    import_id: str = ""
+    """The import that is under way: a list with one cannot be searched."""
+    template_version: str
+    subjects: int = Field(default=0, ge=0)
+    references: int = Field(default=0, ge=0)
+    inputs_sha256: str = ""
+    """SHA-256 over the sorted hashes of its image files: which images it was built from."""
+    destroyed_at: float = 0.0
+    owed: tuple[OwedEntry, ...] = ()
+    """Acts that are done and not in the audit yet."""
+
+    @property
+    def id(self) -> str:
+        """The name of the list."""
+        return self.form.watch_list
+
+
+class EntryForm(Value):
+    """Why a subject is on a list, and where the image comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    reason: Said
+    requester: Said
+    source: Said
+    """Where the image comes from."""
+    lawful_basis: Said
+    """On which the image is held."""
+    image_date: Line = ""
+    """ISO 8601, as far as it is known."""
+    under_18: bool = False
+    under_18_rationale: Line = ""
+    expires_at: float
+    name: Line = ""
+    """Optional; kept apart from everything else, and never logged."""
+
+    @model_validator(mode="after")
+    def _a_minor_needs_a_rationale(self) -> EntryForm:
+        if self.under_18 and not self.under_18_rationale:
+            raise ValueError("a person under 18 needs under_18_rationale")
+        return self
+
+
+class EnrolledImage(Value):
+    """One reference of an entry: the hash of its image file, never the image."""
+
+    reference: str
+    """Its name within the entry; empty once it is gone, for it may be the name of a file that names a person."""
+    sha256: Sha256
+    quality: float
+    enrolled_at: float
+    import_id: str = ""
+    source: Line = ""
+    image_date: Line = ""
+    lawful_basis: Line = ""
+    """Where this image comes from, of which day it is, and on which basis it is held; empty once it is gone."""
+    reviewed_at: float = 0.0
+    """When an officer last put it forward again, in a later import; 0 where nobody did."""
+
+    @property
+    def as_of(self) -> float:
+        """When somebody last said that it belongs on the list."""
+        return max(self.enrolled_at, self.reviewed_at)
+
+
+class EntryRecord(Message):
+    """A subject on a watch list, bucket `entries`. What is left of it when the list is destroyed: ids and hashes."""
+
+    watch_list: ListName
+    subject: SubjectId
+    images: tuple[EnrolledImage, ...]
+    form: EntryForm | None = None
+    """Without its name; `None` once the entry is gone."""
+    removed_at: float = 0.0
+
+
+class NameRecord(Message):
+    """The name of a subject, bucket `names`: kept apart, erased with the entry."""
+
+    name: str
