@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from proto.messages import Alert
 from proto.quality import Quality
 from services.cli.machine.data_dir import report_kept_until
+from services.cli.pages import reading_pages
 from services.cli.private_file import write_private
 from services.cli.trials.outcome import CameraCount, Outcome
 from services.cli.trials.replay import FLOOR_UNDER_THRESHOLD
@@ -148,12 +149,6 @@ def _degrees(angle: float) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = reading_pages(Path(__file__).parent)
     environment.filters.update(counted=counted, percent_of=percent_of)
     return environment.get_template("report.html")

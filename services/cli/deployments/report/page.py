@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from libs.intervals import Ratio
@@ -18,6 +18,7 @@ from services.cli.deployments.report import charts
 from services.cli.deployments.report.gaps import incomplete, unknown
 from services.cli.deployments.report.pictures import Picture, pictures
 from services.cli.deployments.report.summary import KINDS, PASSAGE_WINDOW_S, Summary, kind_of
+from services.cli.pages import reading_pages
 from services.cli.words import SPACE, counted
 
 
@@ -165,13 +166,7 @@ def _adjudicators(summary: Summary) -> list[tuple[str, Counter[str]]]:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = reading_pages(Path(__file__).parent)
     environment.filters.update(
         counted=counted,
         share=share,
