@@ -48,8 +48,7 @@ class Portraits:
         self.kept = {}
         self.dropped = []
 
-    async def put(self, key, jpeg, *, first=False):
-        assert not (first and key in self.kept)
+    async def put(self, key, jpeg):
         self.kept[key] = jpeg
 
     async def drop(self, key):

@@ -160,9 +160,9 @@ class Pictures(Portraits):
         super().__init__()
         self.life = life
 
-    async def put(self, key, jpeg, *, first=False):
+    async def put(self, key, jpeg):
         self.life.step("portraits.put")
-        await super().put(key, jpeg, first=first)
+        await super().put(key, jpeg)
 
     async def drop(self, key):
         self.life.step("portraits.drop")

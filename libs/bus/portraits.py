@@ -36,17 +36,10 @@ class Portraits:
         self._js = jetstream
         self._opened: dict[str, ObjectStore] = {}
 
-    async def put(self, key: str, jpeg: bytes, *, first: bool = False) -> None:
-        """Keeps a portrait under `key`, in place of any before it.
-
-        As the `first` under that key it is written without looking for another; should a program that died have left
-        one there after all, its bytes are parts without a whole, for `drop_parts`.
-
-        Raises:
-            TransientError: the server is away.
-        """
+    async def put(self, key: str, jpeg: bytes) -> None:
+        """Keeps a portrait under `key`, in place of any before it. Raises `TransientError`."""
         with as_transient("the portrait was not stored"):
-            before = None if first else await self._info(key)
+            before = await self._info(key)
             info = _described(key, jpeg, self._client._nuid.next().decode())
             if before is not None and before.digest == info.digest:
                 return

@@ -95,7 +95,7 @@ class Records(Generic[M]):
                 store = await self._store()
                 data = codec.encode(record)
                 if not revision:
-                    return await store.create(key, data)  # what was there before was overwritten when it was erased
+                    return await self._create(store, key, data)
                 written = await store.update(key, data, last=revision)
                 await self._forget(key, written)
                 return written
@@ -138,6 +138,15 @@ class Records(Generic[M]):
         with as_transient(f"{self._bucket.name} could not be erased"):
             marker = await self._bus.jetstream.publish(self._subject(key), headers={KV_OP: KV_DEL})
             await self._forget(key, marker.seq)
+
+    async def _create(self, store: KeyValue, key: str, data: bytes) -> int:
+        """The revision of a new record. Of one before it that was erased in part only, nothing is left then."""
+        try:
+            return await store.update(key, data, last=0)
+        except nats.js.errors.KeyWrongLastSequenceError:
+            written = await store.create(key, data)
+            await self._forget(key, written)
+            return written
 
     async def _forget(self, key: str, before: int) -> None:
         """Overwrites what lay under `key` before the revision `before`, in a bucket where that must not stay behind."""

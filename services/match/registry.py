@@ -61,8 +61,8 @@ class Shelf(Protocol[M]):
 class Portraits(Protocol):
     """The pictures of references, as `libs.bus.Portraits`."""
 
-    async def put(self, key: str, jpeg: bytes, *, first: bool = False) -> None:
-        """Keeps a portrait; the `first` of its key replaces none."""
+    async def put(self, key: str, jpeg: bytes) -> None:
+        """Keeps a portrait."""
 
     async def drop(self, key: str) -> None:
         """Erases a portrait, if there is one."""

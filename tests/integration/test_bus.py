@@ -11,7 +11,6 @@ import nats
 import pytest
 
 from libs.bus import AskError, Conflict, Endpoint, connect
-from libs.bus.portraits import CHUNK_BYTES
 from libs.errors import PermanentError, TransientError, UserError
 from libs.settings import NatsSettings
 from proto import codec, subjects
@@ -583,16 +582,6 @@ async def test_the_parts_of_a_portrait_that_was_never_completed_are_overwritten(
     assert await bus.portraits.drop_parts(subjects.REFERENCE_PORTRAITS, time.time() - 3600) == 0
     assert await bus.portraits.drop_parts(subjects.REFERENCE_PORTRAITS, time.time() + 1) == 1
     assert await bus.portraits.get(REFERENCE) == b"whole"
-    assert with_pixels_on_disk(nats_server) == []
-
-
-async def test_a_portrait_that_is_taken_for_the_first_leaves_the_one_before_it_to_be_overwritten(bus, nats_server):
-    await bus.portraits.put(REFERENCE, PIXELS)  # by a program that died before it said so
-    await bus.portraits.put(REFERENCE, b"another", first=True)
-    assert await bus.portraits.get(REFERENCE) == b"another"
-    assert (
-        await bus.portraits.drop_parts(subjects.REFERENCE_PORTRAITS, time.time() + 1) == len(PIXELS) // CHUNK_BYTES + 1
-    )
     assert with_pixels_on_disk(nats_server) == []
 
 

@@ -131,6 +131,12 @@ async def read_signed_for(
         NamedList(name, name in draft.seed_lists, known.get(name), await _read_as_of(client, known.get(name)))
         for name in names
     ]
+    unfinished = [
+        one.name for one in lists if not (one.record and one.record.state == "ready" and one.record.references)
+    ]
+    if unfinished:
+        why = f"that depends on its lists, and not there, not complete or empty: {', '.join(unfinished)}"
+        return SignedFor(tuple(lists), None, why)
     try:
         return SignedFor(tuple(lists), error_rates(record, [one.record for one in lists if one.record is not None]))
     except CalibrationError as error:
@@ -172,6 +178,9 @@ def list_lines(one: NamedList, now: float) -> Iterator[str]:
     record = one.record
     if record is None:
         yield "is not there: make it with `watchline watchlist create`"
+        return
+    if record.state not in SEARCHABLE:
+        yield f"is {record.state}: nobody is on it any more"
         return
     form = record.form
     yield f"{form.category}; response class {form.response}" + ("" if record.state == "ready" else f"; {record.state}")

@@ -83,9 +83,17 @@ async def test_a_list_that_is_not_there_is_said_to_be_missing_and_no_rate_is_mad
     found, text = await shown(deployment(), {})
     assert "is not there: make it with `watchline watchlist create`" in text
     assert "how often it errs" in text
-    assert "none of them is there" in text
+    assert f"not there, not complete or empty: {LIST.id}" in text
     assert found.as_json()["lists"][0]["exists"] is False
     assert found.as_json()["error_rates"] is None
+
+
+@pytest.mark.parametrize("fields", [{"state": "importing"}, {"references": 0}, {"state": "destroyed"}])
+async def test_of_a_list_that_is_not_final_no_rate_is_made_up(fields):
+    found, text = await shown(deployment(), {LIST.id: wanted(**fields)})
+    assert found.rates is None
+    assert "how often it errs" in text
+    assert ("nobody is on it any more" in text) == (fields.get("state") == "destroyed")
 
 
 async def test_where_the_lists_cannot_be_asked_for_that_is_said():
