@@ -144,6 +144,13 @@ async def test_an_erased_record_is_on_the_disk_no_longer(names, nats_server):
     assert found_on_disk(nats_server) == []
 
 
+async def test_of_a_record_whose_erasure_died_half_way_nothing_is_left_once_another_comes(names, bus, nats_server):
+    await names.put("wanted.S-1", name(1))
+    await bus.jetstream.publish(f"$KV.{subjects.NAMES.name}.wanted.S-1", headers={"KV-Operation": "DEL"})
+    await names.replace("wanted.S-1", NameRecord(name="another"), revision=0)
+    assert found_on_disk(nats_server) == []
+
+
 async def test_no_earlier_revision_of_a_record_is_on_the_disk(names, nats_server):
     revision = await names.put("wanted.S-1", name(1))
     revision = await names.replace("wanted.S-1", name(2), revision)
