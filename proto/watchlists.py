@@ -6,6 +6,7 @@ pictures lie elsewhere, and names in a bucket of their own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -74,6 +75,11 @@ class WatchListRecord(Message):
     def id(self) -> str:
         """The name of the list."""
         return self.form.watch_list
+
+    def as_of(self, entries: Iterable[EntryRecord]) -> float:
+        """When the list with those entries was last as it is (Unix seconds): built, and each image put forward."""
+        images = (image.as_of for entry in entries if entry.form for image in entry.images if image.reference)
+        return min([self.built_at or self.created_at, *images])
 
 
 class EntryForm(Value):

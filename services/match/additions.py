@@ -180,12 +180,11 @@ class Additions:
         images = live(before) if before is not None else ()
         best, subject = max(own, key=lambda one: one.quality), own[0].of.subject
         key = subjects.reference_portrait(batch.watch_list, subject)
-        if not images:
-            await self._registry.portraits.put(key, best.face.portrait)
-            if name := own[0].of.entry.name:
-                await self._registry.names.put(subjects.key(batch.watch_list, subject), NameRecord(name=name))
-        elif all(image.import_id == batch.import_id and image.quality < best.quality for image in images):
+        if all(image.import_id == batch.import_id and image.quality < best.quality for image in images):
             await self._registry.portraits.put(key, best.face.portrait)  # which erases the one before it
+        name = own[0].of.entry.name
+        if name and not images:
+            await self._registry.names.put(subjects.key(batch.watch_list, subject), NameRecord(name=name))
 
 
 def sha256_of(image: ReferenceImage) -> str:

@@ -10,7 +10,7 @@ from libs.bus import AskError
 from libs.calibration import Calibration, CalibrationError, Rate
 from libs.errors import TransientError
 from proto.deployments import DeploymentRecord
-from proto.watchlists import EntryRecord, WatchListRecord
+from proto.watchlists import WatchListRecord
 from services.cli.client import Client
 from services.cli.times import moment, span
 from services.cli.watchlists.importing import entries_of
@@ -167,12 +167,6 @@ def error_rates(record: DeploymentRecord, lists: Sequence[WatchListRecord]) -> E
     )
 
 
-def as_of(record: WatchListRecord, entries: Sequence[EntryRecord]) -> float:
-    """When a list was last as it is: built, and each of its images put forward. By this its age is judged in arming."""
-    images = (image.as_of for entry in entries if entry.form for image in entry.images if image.reference)
-    return min([record.built_at or record.created_at, *images])
-
-
 def list_lines(one: NamedList, now: float) -> Iterator[str]:
     """One list in words."""
     record = one.record
@@ -227,7 +221,7 @@ async def _read_as_of(client: Client, record: WatchListRecord | None) -> float |
     if record is None or record.state not in SEARCHABLE:
         return None
     try:
-        return as_of(record, await entries_of(client, record.id))
+        return record.as_of(await entries_of(client, record.id))
     except (TransientError, AskError):
         return None
 

@@ -25,6 +25,7 @@ from proto.requests import (
 from proto.watchlists import EntryRecord, WatchListRecord
 from services.cli.client import Client
 from services.cli.patience import heed_cancellation, insist
+from services.cli.signals import first_error
 from services.cli.watchlists.reference_images import (
     ImageFile,
     Refusal,
@@ -169,7 +170,7 @@ class _Import:
                 for _ in range(ACTS_AT_ONCE):
                     group.create_task(self._in_turn(parcels))
         except BaseExceptionGroup as errors:  # they all met the same
-            raise _first(errors) from None
+            raise first_error(errors) from None
         order = {image.path: number for number, image in enumerate(images)}
         self.result.refused.sort(key=lambda refusal: order[refusal.image])
 
@@ -248,8 +249,3 @@ def _parcels(images: Sequence[ImageFile]) -> Iterator[list[ImageFile]]:
             parcel = []
     if parcel:
         yield parcel
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    error = errors.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -196,10 +196,7 @@ def _age(situation: Situation, watch_list: WatchListRecord) -> Iterator[str]:
 
 
 def _as_of(situation: Situation, watch_list: WatchListRecord) -> float:
-    """When the list was last as it is: built, and each of its images put forward."""
-    entries = (entry for entry in situation.entries if entry.watch_list == watch_list.id and entry.form is not None)
-    images = (image.as_of for entry in entries for image in entry.images if image.reference)
-    return min([watch_list.built_at or watch_list.created_at, *images])
+    return watch_list.as_of(entry for entry in situation.entries if entry.watch_list == watch_list.id)
 
 
 def _size(situation: Situation) -> Iterator[str]:
