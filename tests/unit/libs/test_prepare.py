@@ -86,7 +86,7 @@ def test_a_model_is_prepared_once(published, tmp_path):
 def test_a_damaged_prepared_model_is_noticed_and_made_anew(published, tmp_path):
     path = prepare(published, "yunet", tmp_path)
     sound = path.read_bytes()
-    path.write_bytes(sound[:-1] + b"\0")
+    path.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
     assert prepare(published, "yunet", tmp_path).read_bytes() == sound
 
 

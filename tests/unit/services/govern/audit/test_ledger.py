@@ -318,7 +318,8 @@ async def test_a_change_in_the_tail_is_noticed_at_start_once(writer, stream):
     ledger = await writer()
     for number in range(1, 5):
         await ledger.append(act(number))
-    stream.data[1] = stream.data[1][:-1] + b"\x00"
+    changed = stream.data[1]
+    stream.data[1] = changed[:-1] + bytes([changed[-1] ^ 1])
     await writer()
     await writer()
     assert ids_that_open(stream).count("audit.broken.changed.2") == 1
