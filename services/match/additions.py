@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.bus import Conflict
@@ -61,6 +61,15 @@ class _Usable:
         return self.face.quality.unified
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """What is to be written of images that were looked at."""
+
+    usable: list[_Usable]
+    copies: list[tuple[_OnItsWay, _OnItsWay]]
+    """Each image that is the same file, for the same subject, as a usable one before it, and that one."""
+
+
 async def nothing_first() -> None:
     """What is done before an import's images are written."""
 
@@ -80,38 +89,32 @@ class Additions:
             TransientError: detect, embed, the bus or the gallery is away: ask again.
         """
         images = [_OnItsWay(image, sha256_of(image)) for image in batch.images]
-        once: dict[tuple[str, str], _OnItsWay] = {}
         for image in images:
-            once.setdefault((image.of.subject, image.sha256), image)
-        seen: dict[tuple[str, str], str] = {}
-        for image in once.values():
-            await self._settle_unseen(batch, image, seen)
-        new = [image for image in once.values() if image.reply is None]
-        usable = []
-        for image, face in zip(new, await self._enrolment.references_of([one.of.image for one in new]), strict=True):
-            if isinstance(face, RefusedImageError):
-                image.reply = _refused(batch, image.of, face)
-            else:
-                usable.append(_Usable(image, face))
-        if usable:
+            await self._settle_unseen(batch, image)
+        unseen = [image for image in images if image.reply is None]
+        chosen = _choose(batch, unseen, await self._faces(unseen))
+        if chosen.usable:
             await first()
-            await self._write(batch, usable)
-        return [_answer(image, once[image.of.subject, image.sha256]) for image in images]
+            await self._write(batch, chosen.usable)
+        for copy, one in chosen.copies:
+            copy.reply = _told(one).model_copy(update={"reference": copy.of.reference, "already": True})
+        return [_told(image) for image in images]
 
-    async def _settle_unseen(self, batch: Batch, image: _OnItsWay, seen: dict[tuple[str, str], str]) -> None:
-        """Answers for an image that need not be looked at: it is there, or cannot be taken whatever it shows.
+    async def _faces(self, images: Sequence[_OnItsWay]) -> dict[str, FaceReference | RefusedImageError]:
+        """What each file shows, by its hash: a file that comes twice is looked at once."""
+        files = {image.sha256: image.of.image for image in images}
+        return dict(zip(files, await self._enrolment.references_of(list(files.values())), strict=True))
 
-        `seen` has the hashes of those before it, by subject and reference.
-        """
+    async def _settle_unseen(self, batch: Batch, image: _OnItsWay) -> None:
+        """Answers for an image that need not be looked at: it is there, or cannot be taken whatever it shows."""
         of, key = image.of, subjects.key(batch.watch_list, image.of.subject)
         entry = self._registry.book.entries.get(key)
         if has_image(entry, image.sha256):
             await self._review(key, image.sha256)
             image.reply = _reply(batch, of, enrolled=True, already=True)
             return
-        there = {one.reference: one.sha256 for one in live(entry)} if entry is not None else {}
-        namesake = there.get(of.reference) or seen.setdefault((of.subject, of.reference), image.sha256)
-        if problem := _problem(of, self._registry.clock(), named_before=namesake != image.sha256):
+        named_before = entry is not None and any(one.reference == of.reference for one in live(entry))
+        if problem := _problem(of, self._registry.clock(), named_before=named_before):
             image.reply = _refused(batch, of, problem)
 
     async def _review(self, key: str, digest: str) -> None:
@@ -198,12 +201,39 @@ def _problem(image: ReferenceImage, now: float, *, named_before: bool) -> Refuse
         return RefusedImageError("the entry has expired", "give a later time to expire")
     if "/" in image.reference or not image.reference.isprintable():
         return RefusedImageError("the reference has a slash or a control character in it", "give it another name")
-    if named_before:
-        return RefusedImageError(
-            f"another image named {image.reference} is enrolled for the subject",
-            "give the file another name, or remove the entry first",
-        )
-    return None
+    return _name_taken(image.reference) if named_before else None
+
+
+def _choose(
+    batch: Batch, images: Sequence[_OnItsWay], faces: Mapping[str, FaceReference | RefusedImageError]
+) -> _Chosen:
+    """Which images are written, by what their files show, and the replies to those that are refused.
+
+    Of two that have one name for one subject, the first that is usable has it.
+    """
+    chosen = _Chosen([], [])
+    by_file: dict[tuple[str, str], _OnItsWay] = {}
+    named: set[tuple[str, str]] = set()
+    for image in images:
+        face, subject, reference = faces[image.sha256], image.of.subject, image.of.reference
+        if isinstance(face, RefusedImageError):
+            image.reply = _refused(batch, image.of, face)
+        elif one := by_file.get((subject, image.sha256)):
+            chosen.copies.append((image, one))
+        elif (subject, reference) in named:
+            image.reply = _refused(batch, image.of, _name_taken(reference))
+        else:
+            by_file[subject, image.sha256] = image
+            named.add((subject, reference))
+            chosen.usable.append(_Usable(image, face))
+    return chosen
+
+
+def _name_taken(reference: str) -> RefusedImageError:
+    return RefusedImageError(
+        f"another image named {reference} is enrolled for the subject",
+        "give the file another name, or remove the entry first",
+    )
 
 
 def _enrolled(batch: Batch, one: _Usable, now: float) -> EnrolledImage:
@@ -216,14 +246,10 @@ def _enrolled(batch: Batch, one: _Usable, now: float) -> EnrolledImage:
     )
 
 
-def _answer(image: _OnItsWay, same: _OnItsWay) -> EnrolReply:
-    """The reply for an image; for one that is the `same` file as one before it, that one's, and that it is there."""
-    if same.reply is None:
+def _told(image: _OnItsWay) -> EnrolReply:
+    if image.reply is None:
         raise RuntimeError("an image was neither enrolled nor refused")
-    if image is same:
-        return same.reply
-    named = {"reference": image.of.reference, "already": same.reply.enrolled}
-    return same.reply.model_copy(update=named)
+    return image.reply
 
 
 def _reply(batch: Batch, image: ReferenceImage, *, enrolled: bool, **rest: object) -> EnrolReply:

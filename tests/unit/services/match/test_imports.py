@@ -201,6 +201,31 @@ async def test_of_two_images_of_one_name_that_come_together_the_second_is_refuse
     assert len(desk.entry("S-1").images) == 1
 
 
+async def test_an_image_that_is_refused_keeps_its_name_from_no_other_that_comes_with_it(desk):
+    import_id = await begun(desk)
+    spoilt = desk.image("S-1", 1, reference="front.png", image=b"no picture")
+    refused, taken = await desk.bring([spoilt, desk.image("S-1", 2, reference="front.png")], import_id)
+    assert (refused.enrolled, taken.enrolled, taken.reason) == (False, True, "")
+    assert desk.biometrics()[0] == ["S-1/front.png"]
+
+
+async def test_a_copy_is_taken_under_its_own_name_where_that_of_the_first_is_taken(desk):
+    import_id = await begun(desk)
+    await desk.bring([desk.image("S-1", 1, reference="front.png")], import_id)
+    images = [desk.image("S-1", 2, reference=name) for name in ("front.png", "side.png", "copy.png")]
+    replies = await desk.bring(images, import_id)
+    assert [(reply.enrolled, reply.already) for reply in replies] == [(False, False), (True, False), (True, True)]
+    assert sorted(image.reference for image in desk.entry("S-1").images) == ["front.png", "side.png"]
+
+
+async def test_a_copy_is_taken_where_one_that_comes_with_it_has_the_name_of_the_first(desk):
+    import_id = await begun(desk)
+    names = [(1, "front.png"), (2, "front.png"), (2, "side.png")]
+    replies = await desk.bring([desk.image("S-1", number, reference=name) for number, name in names], import_id)
+    assert [(reply.enrolled, reply.already) for reply in replies] == [(True, False), (False, False), (True, False)]
+    assert sorted(desk.biometrics()[0]) == ["S-1/front.png", "S-1/side.png"]
+
+
 async def test_particulars_that_differ_among_images_that_come_together_are_said_to_be_not_taken(desk):
     import_id = await begun(desk)
     images = [desk.image("S-1", 1), desk.image("S-1", 2, reason="another"), desk.image("S-2", 3)]
