@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -83,8 +84,20 @@ class Calibration(BaseModel):
         return _rate(self.false_matches[self._place(threshold)], self.non_mated)
 
     def fnmr(self, threshold: float) -> Rate:
-        """The false non-match rate of one comparison at that same calibrated threshold. Raises as `fmr`."""
-        return _rate(self.false_non_matches[self._place(threshold)], self.mated)
+        """The false non-match rate of one comparison at the least calibrated threshold that is not under `threshold`.
+
+        That is never lower than the rate at `threshold` itself.
+
+        Raises:
+            CalibrationError: the threshold is over all that were calibrated.
+        """
+        place = max(0, ceil((threshold - self.lowest) / self.step - SLACK))
+        if place >= len(self.false_non_matches):
+            highest = self.lowest + (len(self.false_non_matches) - 1) * self.step
+            raise CalibrationError(
+                f"the threshold {threshold:g} is over {highest:g}, the highest that was calibrated: lower it"
+            )
+        return _rate(self.false_non_matches[place], self.mated)
 
     def threshold_for(self, fpir: float, references: int) -> float:
         """The lowest calibrated threshold at which `references` times the upper false match rate is at most `fpir`.

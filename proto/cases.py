@@ -77,3 +77,7 @@ class Case(Message):
     """When the alert and its portrait were deleted."""
     told: tuple[str, ...] = ()
     """Ids of what happened to it that is in the audit and published: what is missing here is made up for."""
+
+    def is_gone(self, now: float) -> bool:
+        """Whether the alert and its portrait are deleted at `now`, or should be: a late sweep changes nothing."""
+        return self.deleted_at > 0 or now >= self.expires_at

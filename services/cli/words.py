@@ -6,14 +6,19 @@ SPACE = "\N{NO-BREAK SPACE}"
 """Between a number and its unit."""
 
 
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: `1 alert`, `2,048 frames`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: `1 alert`, `2,048 frames`; `many` where that is not `one` and an s: `2 people`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def percent_of(part: int, whole: int) -> str:
-    """The share of `part` in `whole` with two figures: `33 %`, `0.18 %`; `under 0.01 %` rather than a row of zeros."""
-    percent = 100 * part / whole
-    if percent < 0.01:
+    """The share of `part` in `whole` as `percent` tells it."""
+    return percent(part / whole)
+
+
+def percent(share: float) -> str:
+    """A share with two figures: `33 %`, `0.18 %`; `under 0.01 %` rather than a row of zeros."""
+    hundredths = 100 * share
+    if hundredths < 0.01:
         return f"under 0.01{SPACE}%"
-    return f"{percent:.0f}{SPACE}%" if percent >= 10 else f"{percent:.2g}{SPACE}%"
+    return f"{hundredths:.0f}{SPACE}%" if hundredths >= 9.95 else f"{hundredths:.2g}{SPACE}%"

@@ -97,12 +97,12 @@ def list_cases(
 
     Example: `watchline alerts list --open`
     """
-    cases = look(lambda client: cases_of(client, deployment))
-    shown = [case for case in cases if (seeds or not case.seed) and (not only_open or is_open(case))]
+    cases, now = look(lambda client: cases_of(client, deployment)), time.time()
+    shown = [case for case in cases if (seeds or not case.seed) and (not only_open or is_open(case, now))]
     if as_json:
         print_json([case.model_dump() for case in shown])
     elif shown:
-        out.print(case_table(shown, time.time()))
+        out.print(case_table(shown, now))
     else:
         others = "there are others: leave out --open, or give --seeds"
         print_nothing("such alert", others) if cases else print_nothing("alert yet", "see `watchline alerts tail`")
@@ -231,5 +231,6 @@ def _print_done(case: Case, as_json: bool) -> None:
     if as_json:
         print_json(case.model_dump())
         return
-    out.print(Text.assemble(f"alert {case.alert} is ", standing(case, time.time())), soft_wrap=True)
-    out.print(f"next: {next_step(case)}", soft_wrap=True, highlight=False, markup=False)
+    now = time.time()
+    out.print(Text.assemble(f"alert {case.alert} is ", standing(case, now)), soft_wrap=True)
+    out.print(f"next: {next_step(case, now)}", soft_wrap=True, highlight=False, markup=False)

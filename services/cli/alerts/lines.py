@@ -85,26 +85,26 @@ def case_table(cases: list[Case], now: float) -> Table:
     return table
 
 
-def is_open(case: Case) -> bool:
+def is_open(case: Case, now: float) -> bool:
     """Whether an alert waits for a decision; once it is deleted, nobody has anything left to compare."""
-    return case.status == "open" and not case.seed and not case.deleted_at
+    return case.status == "open" and not case.seed and not case.is_gone(now)
 
 
 def standing(case: Case, now: float) -> Text:
     """How far an alert is."""
     if case.seed:
         return Text("a seed", "dim")
-    came_to_nothing = case.status == "open" and not is_open(case)
+    came_to_nothing = case.status == "open" and not is_open(case, now)
     text = Text("not decided", "dim") if came_to_nothing else Text(case.status, STYLES.get(case.status, ""))
     if case.status == "open" and case.confirmations_needed > 1:
         text.append(f", {_confirmations(case)} of {case.confirmations_needed} confirmed")
-    if is_open(case):
+    if is_open(case, now):
         text.append(f", for {span(max(0.0, now - case.raised_at))}")
         text.append(", escalated" if case.escalated_at else "")
     if case.outcome is not None:
         text.append(f", {case.outcome.engagement.replace('_', ' ')}")
-    if case.deleted_at:
-        text.append(", data deleted")
+    if case.is_gone(now):
+        text.append(", data deleted" if case.deleted_at else ", data past its time")
     if case.stamp:
         text.append(f" {case.stamp}", "bold")
     return text
@@ -126,15 +126,15 @@ def case_lines(case: Case, now: float) -> Iterator[Text]:
         what = case.outcome.engagement.replace("_", " ")
         yield Text(f"outcome      {what}, by {case.outcome.officer}, {iso(case.outcome.at)}: {case.outcome.reason}")
     yield Text(f"kept         {_kept(case, now)}")
-    yield Text(f"next         {next_step(case)}")
+    yield Text(f"next         {next_step(case, now)}")
 
 
-def next_step(case: Case) -> str:
+def next_step(case: Case, now: float) -> str:
     """What people are to do about an alert now."""
     short = case.alert[:SHORT_ID]
     if case.seed:
         return "nothing: it is of a known person who walked past on purpose, and is counted"
-    if case.deleted_at:
+    if case.is_gone(now):
         return _step_after_deletion(case)
     if case.status == "open" and _confirmations(case):
         missing = case.confirmations_needed - _confirmations(case)

@@ -14,7 +14,7 @@ from proto.watchlists import WatchListRecord
 from services.cli.client import Client
 from services.cli.times import moment, span
 from services.cli.watchlists.importing import entries_of
-from services.cli.words import SPACE, counted, percent_of
+from services.cli.words import SPACE, counted, percent
 
 TO_BE_SIGNED = ("draft", "authorised", "armed", "suspended")
 """States in which somebody may yet authorise or arm, or answers for what is armed."""
@@ -53,16 +53,17 @@ class ModelRates:
     model: str
     references: int
     fmr: Rate
-    fnmr: Rate
+    fnmr: Rate | None
+    """`None` over the highest threshold that was calibrated."""
 
     def as_json(self) -> dict[str, object]:
         """The rates for other software."""
-        rates = {"false_match_rate": self.fmr, "false_non_match_rate": self.fnmr}
-        told = {
-            name: {"value": rate.value, "upper": rate.upper, "events": rate.events, "comparisons": rate.trials}
-            for name, rate in rates.items()
+        return {
+            "model": self.model,
+            "references": self.references,
+            "false_match_rate": _rate_json(self.fmr),
+            "false_non_match_rate": _rate_json(self.fnmr) if self.fnmr else None,
         }
-        return {"model": self.model, "references": self.references, **told}
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def error_rates(record: DeploymentRecord, lists: Sequence[WatchListRecord]) -> E
                 name,
                 sum(one.references for one in lists if one.template_version == name),
                 calibration.fmr(threshold),
-                calibration.fnmr(threshold),
+                _misses(calibration, threshold),
             )
             for name, calibration in models.items()
         ),
@@ -179,9 +180,8 @@ def list_lines(one: NamedList, now: float) -> Iterator[str]:
     form = record.form
     yield f"{form.category}; response class {form.response}" + ("" if record.state == "ready" else f"; {record.state}")
     yield f"who belongs on it: {form.criteria}"
-    people = "1 person" if record.subjects == 1 else f"{record.subjects:,} people"
     made_of = f", of the images {record.inputs_sha256[:SHORT_HASH]}…" if record.inputs_sha256 else ""
-    yield f"{people}, {counted(record.references, 'reference')}{made_of}"
+    yield f"{counted(record.subjects, 'person', 'people')}, {counted(record.references, 'reference')}{made_of}"
     age = f"as of {moment(one.as_of)} UTC, {span(max(0.0, now - one.as_of))} ago; " if one.as_of is not None else ""
     over = "expired" if form.expires_at <= now else "expires"
     yield f"{age}{over} {moment(form.expires_at)} UTC"
@@ -197,23 +197,35 @@ def rate_lines(rates: ErrorRates) -> Iterator[str]:
             f"{false.trials:,}; at worst {often(false.upper)})"
         )
         yield (
-            f"somebody on a list is overlooked{of} in {percent_of(missed.events, missed.trials)} of comparisons with "
-            f"their own picture ({missed.events:,} of {missed.trials:,}; at worst {100 * missed.upper:.2g}{SPACE}%)"
+            f"somebody on a list is overlooked{of} in {percent(missed.value)} of comparisons with their own picture "
+            f"({missed.events:,} of {missed.trials:,}; at worst {percent(missed.upper)})"
+            if missed
+            else f"how often somebody on a list is overlooked{of} is not known: the threshold is over all calibrated"
         )
     if rates.references:
         yield (
-            f"each face is compared with {counted(rates.references, 'reference')}: expect a false alert for "
-            f"{often(rates.per_face)} faces, at worst for {often(rates.per_face_upper)}"
+            f"each face is compared with {counted(rates.references, 'reference')}: expect "
+            f"{false_alerts(rates.per_face)}, at worst {false_alerts(rates.per_face_upper)}"
         )
     else:
         yield "its lists are empty: nobody is looked for yet"
     yield AT_WORST
 
 
+def false_alerts(per_face: float) -> str:
+    """How many false alerts a face there are, for people: `a false alert for 1 in 711 faces`, `3 false alerts a face`.
+
+    A long list at a low threshold has more than one a face.
+    """
+    return f"{per_face:,.0f} false alerts a face" if per_face >= 1.5 else f"a false alert for {often(per_face)} faces"
+
+
 def often(rate: float) -> str:
     """How often something happens, for people: `1 in 1,420,000`, `2.3 in 10`; `none of the` where it never did."""
     if rate == 0:
         return "none of the"
+    if rate >= 0.95:
+        return "nearly all"
     return f"{10 * rate:.2g} in 10" if rate > 0.1 else f"1 in {float(f'{1 / rate:.3g}'):,.0f}"
 
 
@@ -223,6 +235,17 @@ async def _read_as_of(client: Client, record: WatchListRecord | None) -> float |
     try:
         return record.as_of(await entries_of(client, record.id))
     except (TransientError, AskError):
+        return None
+
+
+def _rate_json(rate: Rate) -> dict[str, object]:
+    return {"value": rate.value, "upper": rate.upper, "events": rate.events, "comparisons": rate.trials}
+
+
+def _misses(calibration: Calibration, threshold: float) -> Rate | None:
+    try:
+        return calibration.fnmr(threshold)
+    except CalibrationError:
         return None
 
 

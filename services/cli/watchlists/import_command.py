@@ -24,7 +24,8 @@ from services.cli.watchlists.acts import announce_act, print_done
 from services.cli.watchlists.importing import ImportResult, NothingEnrolledError, abort_import, import_images
 from services.cli.watchlists.manifest import NEEDED, BadRow, Manifest, entry_form, read_manifest
 from services.cli.watchlists.reference_images import ImageFile, Refusal, folder_images
-from services.cli.watchlists.tables import duplicates_table, import_lines, number, refusals_table
+from services.cli.watchlists.tables import duplicates_table, import_lines, refusals_table
+from services.cli.words import counted
 
 DUPLICATES_TIMEOUT_S = 120.0
 """How long the search of a list against itself and all others may take: it grows with the square of the references."""
@@ -235,7 +236,7 @@ def _tell(
     if pairs is not None and pairs.pairs:
         out.print(duplicates_table(pairs.pairs[:SHOWN]))
         out.print(
-            f"{number(len(pairs.pairs), 'pair', 'pairs')} may be one person: compare and decide; "
+            f"{counted(len(pairs.pairs), 'pair')} may be one person: compare and decide; "
             f"`watchline watchlist duplicates {escape(options.watch_list)}` shows them all",
             highlight=False,
             soft_wrap=True,

@@ -14,14 +14,10 @@ from services.cli.times import moment, span
 from services.cli.watchlists.importing import ImportResult
 from services.cli.watchlists.manifest import BadRow
 from services.cli.watchlists.reference_images import Refusal
+from services.cli.words import counted
 
 STYLES = {"red": "red", "amber": "yellow", "green": "green"}
 DEEDS_SHOWN = 10
-
-
-def number(count: int, one: str, many: str) -> str:
-    """A count with its noun: 1 person, 2 people."""
-    return f"{count} {one if count == 1 else many}"
 
 
 def lists_table(records: Sequence[WatchListRecord], now: float) -> Table:
@@ -84,13 +80,13 @@ def record_lines(record: WatchListRecord, now: float) -> Iterable[str]:
 
 
 def _size(record: WatchListRecord) -> str:
-    people = number(record.subjects, "person", "people")
-    return f"{people}, {number(record.references, 'reference', 'references')}"
+    people = counted(record.subjects, "person", "people")
+    return f"{people}, {counted(record.references, 'reference')}"
 
 
 def _owed_lines(record: WatchListRecord) -> Iterable[str]:
     if record.owed:
-        owed = number(len(record.owed), "act is", "acts are")
+        owed = counted(len(record.owed), "act is", "acts are")
         yield f"[yellow]{owed} not in the audit yet: govern is away; it will hear of them[/]"
 
 
@@ -127,19 +123,19 @@ def enrolled_line(reply: EnrolReply) -> str:
 def import_lines(result: ImportResult, bad_rows: int, seconds: float) -> Iterable[str]:
     """What an import came to, line by line."""
     per_s = result.done / seconds if seconds > 0 else 0.0
-    yield f"{number(result.enrolled, 'image', 'images')} enrolled in {span(seconds)} ({per_s:.1f} images/s)"
+    yield f"{counted(result.enrolled, 'image')} enrolled in {span(seconds)} ({per_s:.1f} images/s)"
     if result.already:
-        yield f"{number(result.already, 'was', 'were')} on the list already"
+        yield f"{counted(result.already, 'was', 'were')} on the list already"
     if result.refused or bad_rows:
-        images = [f"{number(len(result.refused), 'image was', 'images were')} refused"] if result.refused else []
-        rows = [f"{number(bad_rows, 'row', 'rows')} of the manifest"] if bad_rows else []
+        images = [f"{counted(len(result.refused), 'image was', 'images were')} refused"] if result.refused else []
+        rows = [f"{counted(bad_rows, 'row')} of the manifest"] if bad_rows else []
         yield f"[yellow]{', and '.join(images + rows)}{'' if images else ' will not do'}[/]"
     for note, of in result.notes.items():
-        yield f"{escape(note)} ({number(of, 'image', 'images')}): to renew an entry, remove it and import it again"
+        yield f"{escape(note)} ({counted(of, 'image')}): to renew an entry, remove it and import it again"
     if result.record is not None:
         record = result.record
-        people = number(record.subjects, "person", "people")
-        references = number(record.references, "reference", "references")
+        people = counted(record.subjects, "person", "people")
+        references = counted(record.references, "reference")
         yield f"[bold]{escape(record.id)}[/] has {people} with {references} now"
         if record.owed:
             yield "[yellow]the audit does not hold this yet: govern is away; it will[/]"

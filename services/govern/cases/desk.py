@@ -67,7 +67,7 @@ class Cases:
         latest = max(now, signed.act.at)  # a clock that is ahead confirms nothing that its own time says is deleted
 
         def step(case: Case) -> Case:
-            decided = verdicts.decide(case, decision, same_person, verdicts.is_gone(case, latest))
+            decided = verdicts.decide(case, decision, same_person, case.is_gone(latest))
             return self._with_response(decided)
 
         return CaseReply(case=await self._book.change(request.deployment, request.alert, step))

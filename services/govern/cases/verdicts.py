@@ -33,11 +33,6 @@ def status_of(decisions: Sequence[Decision], needed: int) -> Status:
     return "undecided" if verdicts and "confirmed" not in verdicts else "open"
 
 
-def is_gone(case: Case, now: float) -> bool:
-    """Whether the alert and its portrait are deleted at `now`, or should be: a sweep that is late changes nothing."""
-    return case.deleted_at > 0 or now >= case.expires_at
-
-
 def decide(case: Case, decision: Decision, same_person: Collection[str], gone: bool) -> Case:
     """`case` with one more decision, by someone whom the roster knows under the ids `same_person`.
 

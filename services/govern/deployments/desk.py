@@ -189,7 +189,12 @@ class Deployments:
         return DeploymentReply(
             record=record,
             obstacles=obstacles(situation) if record.state in TO_BE_ARMED else (),
-            warnings=(*_rebound(situation), *situation.profile.weaknesses(), *_limits(situation)),
+            warnings=(
+                *_rebound(situation),
+                *_lapsed(situation),
+                *situation.profile.weaknesses(),
+                *_limits(situation),
+            ),
         )
 
 
@@ -220,6 +225,14 @@ def _rebound(situation: Situation) -> tuple[str, ...]:
     if record.state not in ("armed", "suspended") or runs_under(record, situation.profile):
         return ()
     return (f"the profile {situation.profile.name} is not as it was when this was armed: arming takes it as it is now",)
+
+
+def _lapsed(situation: Situation) -> tuple[str, ...]:
+    """That alerts were let lapse: nobody can decide about them any more, so nothing but being told is left."""
+    lapsed = situation.lapsed_alerts
+    if not lapsed:
+        return ()
+    return (f"alerts of other deployments that were deleted before enough people had decided: {lapsed}",)
 
 
 def _limits(situation: Situation) -> tuple[str, ...]:

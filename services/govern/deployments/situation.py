@@ -9,12 +9,12 @@ from libs.calibration import Calibration
 from libs.errors import PermanentError
 from libs.officers import Officer
 from proto import subjects
+from proto.cases import Case
 from proto.deployments import DeploymentDraft, DeploymentRecord
 from proto.records import CameraRecord
 from proto.sealed import GOVERN
 from proto.watchlists import EntryRecord, WatchListRecord
 from services.govern.cases.casebook import is_closed
-from services.govern.cases.verdicts import is_gone
 from services.govern.office import Office
 from services.govern.profiles.reading import Profile
 
@@ -34,6 +34,7 @@ class Situation:
         calibrations: by template version.
         claims: by list, the deployment that it belongs to, where that is another.
         open_alerts: of other deployments, that nobody has decided about and somebody still can.
+        lapsed_alerts: of other deployments, that were deleted before enough people had decided about them.
         urgency_before: another deployment that used a list or a camera of this one in urgency, and ended lately
             without a judge's word; empty where there is none.
         authoriser: who authorised it, as the roster has that officer now; `None` where nobody is.
@@ -47,6 +48,7 @@ class Situation:
     calibrations: Mapping[str, Calibration]
     claims: Mapping[str, str]
     open_alerts: int
+    lapsed_alerts: int
     urgency_before: str
     authoriser: Officer | None
     now: float
@@ -87,6 +89,8 @@ def read_situation(office: Office, record: DeploymentRecord) -> Situation:
     found = {name: office.all_lists.get(subjects.key(name)) for name in names}
     lists = {name: watch_list for name, watch_list in found.items() if watch_list is not None}
     cameras = {name: office.all_cameras.get(subjects.key(name)) for name in draft.cameras}
+    undecided = _undecided(office, record, profile)
+    lapsed = sum(case.is_gone(office.clock()) for case in undecided)
     return Situation(
         record=record,
         profile=profile,
@@ -95,7 +99,8 @@ def read_situation(office: Office, record: DeploymentRecord) -> Situation:
         cameras={name: camera for name, camera in cameras.items() if camera is not None},
         calibrations=office.calibrations,
         claims=_claims(office, record, profile, lists),
-        open_alerts=_open_alerts(office, record, profile),
+        open_alerts=len(undecided) - lapsed,
+        lapsed_alerts=lapsed,
         urgency_before=_urgency_before(office, record, profile),
         authoriser=office.roster.officers().get(record.by("authorise")),
         now=office.clock(),
@@ -139,17 +144,15 @@ def _share(one: DeploymentDraft, other: DeploymentDraft) -> bool:
     return bool(lists or one.cameras.keys() & other.cameras.keys())
 
 
-def _open_alerts(office: Office, record: DeploymentRecord, profile: Profile) -> int:
-    """Alerts of other deployments that a person could decide about and none has.
+def _undecided(office: Office, record: DeploymentRecord, profile: Profile) -> list[Case]:
+    """Alerts of other deployments, not purged yet, about which too few people have decided.
 
-    What is deleted, half confirmed or not, nobody can confirm or reject any more: it waits for nobody, and the report
-    counts it as unconfirmed. Evaluations and real deployments do not wait for each other.
+    Evaluations and real deployments do not wait for each other.
     """
-    now, others = office.clock(), office.all_deployments.all().values()
-    closed = {other.id for other in others if is_closed(other)}
-    return sum(
-        1
+    closed = {other.id for other in office.all_deployments.all().values() if is_closed(other)}
+    return [
+        case
         for case in office.all_cases.all().values()
         if case.status == "open" and not case.seed and case.deployment not in {record.id, *closed}
-        if case.stamp == profile.stamp and not is_gone(case, now)
-    )
+        if case.stamp == profile.stamp
+    ]

@@ -53,10 +53,22 @@ def test_a_threshold_under_the_grid_has_no_rate():
         calibration().fmr(0.29)
 
 
+def test_a_threshold_between_two_misses_as_often_as_the_higher_of_them():
+    assert calibration().fnmr(0.3101).events == 3
+    assert calibration().fnmr(0.31).events == 2
+
+
+def test_no_miss_rate_is_promised_over_the_grid():
+    with pytest.raises(CalibrationError, match=r"0.34 is over 0.33, the highest that was calibrated: lower it"):
+        calibration().fnmr(0.34)
+
+
 @pytest.mark.parametrize("place", range(41))
 def test_every_threshold_of_the_grid_is_found_though_hundredths_are_not_exact(sface, place):
     assert sface.fmr((30 + place) / 100).events == sface.false_matches[place]
     assert sface.fmr(0.30 + place * 0.01).events == sface.false_matches[place]
+    assert sface.fnmr((30 + place) / 100).events == sface.false_non_matches[place]
+    assert sface.fnmr(0.30 + place * 0.01).events == sface.false_non_matches[place]
 
 
 # -- from a false alert rate to a threshold

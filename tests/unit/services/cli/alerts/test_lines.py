@@ -67,22 +67,29 @@ def test_a_subject_that_looks_like_markup_is_written_as_it_is():
 
 
 def test_an_open_case_says_what_to_do():
-    assert "watchline alerts show a1b2c3 --portraits DIR" in next_step(CASE)
-    assert "then adjudicate" in next_step(CASE)
+    assert "watchline alerts show a1b2c3 --portraits DIR" in next_step(CASE, NOW)
+    assert "then adjudicate" in next_step(CASE, NOW)
 
 
 def test_a_half_confirmed_case_says_that_another_person_must():
     case = confirmed_by("d-green", confirmations_needed=2)
     assert "1 of 2 confirmed" in text(case)
-    assert next_step(case).startswith("1 more must confirm")
+    assert next_step(case, NOW).startswith("1 more must confirm")
 
 
 def test_what_is_deleted_waits_for_nobody():
-    assert is_open(CASE)
-    assert not is_open(confirmed_by("d-green", status="confirmed"))
-    assert not is_open(CASE.model_copy(update={"seed": True}))
-    assert not is_open(CASE.model_copy(update={"deleted_at": NOW}))
-    assert not is_open(confirmed_by("d-green", confirmations_needed=2, deleted_at=NOW))
+    assert is_open(CASE, NOW)
+    assert not is_open(confirmed_by("d-green", status="confirmed"), NOW)
+    assert not is_open(CASE.model_copy(update={"seed": True}), NOW)
+    assert not is_open(CASE.model_copy(update={"deleted_at": NOW}), NOW)
+    assert not is_open(confirmed_by("d-green", confirmations_needed=2, deleted_at=NOW), NOW)
+
+
+def test_what_is_past_its_time_waits_for_nobody_though_no_sweep_has_come_yet():
+    late = CASE.model_copy(update={"expires_at": NOW})
+    assert not is_open(late, NOW)
+    assert standing(late, NOW).plain == "not decided, data past its time"
+    assert next_step(late, NOW).startswith("nothing: its data is deleted")
 
 
 def test_what_is_deleted_says_so_and_asks_nobody_to_compare_pictures():
@@ -91,16 +98,16 @@ def test_what_is_deleted_says_so_and_asks_nobody_to_compare_pictures():
     assert standing(untouched, NOW).plain == "not decided, data deleted"
     assert standing(half, NOW).plain == "not decided, 1 of 2 confirmed, data deleted"
     for case in (untouched, half, CASE.model_copy(update={"deleted_at": NOW, "status": "undecided"})):
-        assert next_step(case).startswith("nothing: its data is deleted")
-        assert next_step(case).endswith("it counts as unconfirmed")
+        assert next_step(case, NOW).startswith("nothing: its data is deleted")
+        assert next_step(case, NOW).endswith("it counts as unconfirmed")
 
 
 def test_what_was_decided_before_it_was_deleted_stands():
     confirmed = confirmed_by("d-green", status="confirmed", deleted_at=NOW)
     assert standing(confirmed, NOW).plain == "confirmed, data deleted"
-    assert "until the deployment is purged, what came of it can be noted" in next_step(confirmed)
+    assert "until the deployment is purged, what came of it can be noted" in next_step(confirmed, NOW)
     rejected = CASE.model_copy(update={"status": "rejected", "deleted_at": NOW})
-    assert next_step(rejected) == "nothing: its data is deleted"
+    assert next_step(rejected, NOW) == "nothing: its data is deleted"
 
 
 def test_an_open_case_does_not_say_how_to_respond():

@@ -10,7 +10,7 @@ from libs.errors import TransientError
 from proto.requests import EntriesReply
 from services.cli.client import Client
 from services.cli.deployments.lines import signed_for_table
-from services.cli.deployments.signed_for import error_rates, often, read_signed_for
+from services.cli.deployments.signed_for import error_rates, false_alerts, often, read_signed_for
 from tests.examples import EXAMPLES, changed
 
 NOW = 1_773_500_000.0
@@ -118,7 +118,38 @@ async def test_nothing_is_shown_to_be_signed_of_what_is_over():
 
 
 @pytest.mark.parametrize(
-    ("rate", "words"), [(0.0, "none of the"), (0.5, "5 in 10"), (0.001, "1 in 1,000"), (7.03e-7, "1 in 1,420,000")]
+    ("rate", "words"),
+    [
+        (0.0, "none of the"),
+        (7.03e-7, "1 in 1,420,000"),
+        (0.001, "1 in 1,000"),
+        (0.5, "5 in 10"),
+        (0.94, "9.4 in 10"),
+        (0.9999, "nearly all"),
+        (1.0, "nearly all"),
+    ],
 )
 def test_a_rate_is_told_as_people_say_it(rate, words):
     assert often(rate) == words
+
+
+@pytest.mark.parametrize(
+    ("per_face", "words"),
+    [
+        (0.0014, "a false alert for 1 in 714 faces"),
+        (0.999, "a false alert for nearly all faces"),
+        (1.2, "a false alert for nearly all faces"),
+        (1.53, "2 false alerts a face"),
+        (12_345.6, "12,346 false alerts a face"),
+    ],
+)
+def test_more_than_one_false_alert_a_face_is_told_as_such(per_face, words):
+    assert false_alerts(per_face) == words
+
+
+async def test_over_the_highest_calibrated_threshold_no_miss_rate_is_told_and_the_false_match_rate_is():
+    found, text = await shown(deployment(threshold=0.9), {LIST.id: wanted()})
+    assert "a stranger is taken for somebody on a list in none of the comparisons" in text
+    assert "how often somebody on a list is overlooked is not known" in text
+    (model,) = found.as_json()["error_rates"]["models"]
+    assert (model["false_non_match_rate"], model["false_match_rate"]["events"]) == (None, 0)

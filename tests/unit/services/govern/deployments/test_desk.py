@@ -12,6 +12,7 @@ from proto.requests import DeploymentRequest, DraftRequest, ListRequest, Transit
 from services.govern.deployments.binding import canonical_sha256
 from services.govern.deployments.transitions import STEPS
 from tests.deployment_work import EU, HOUR_S, NAME, WHO, DeploymentWork
+from tests.examples import changed
 
 EVERYBODY = ("a-jones", "b-smith", "c-brown", "d-green", "f-black", "l-stone")
 MAY = {
@@ -488,6 +489,16 @@ async def test_a_deployment_is_shown_with_what_stands_against_it_and_what_is_wea
     ]
     assert any(line.startswith("list_age_hours = 24") for line in shown.warnings)
     assert any("sface-2021dec" in line and "street" in line for line in shown.warnings)
+
+
+async def test_alerts_of_other_deployments_that_were_let_lapse_are_told_of(work):
+    await work.draft()
+    fields = {"status": "open", "decisions": (), "outcome": None, "expires_at": work.clock.now + HOUR_S}
+    work.cases.known = {n: changed("case", alert=n, deployment="earlier", **fields) for n in ("1", "2")}
+    lapsed = "alerts of other deployments that were deleted before enough people had decided: 2"
+    assert lapsed not in (await work.desk.show(DeploymentRequest(deployment=NAME))).warnings
+    work.clock.advance(HOUR_S)
+    assert lapsed in (await work.desk.show(DeploymentRequest(deployment=NAME))).warnings
 
 
 async def test_nothing_stands_against_what_runs_or_is_over(work):
