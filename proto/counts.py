@@ -38,8 +38,10 @@ class SearchCount(Message):
     camera: Name
     counter: str
     """Which program counted."""
-    searched: int
-    """N at the last search."""
+    least_searched: int
+    """The smallest N that it searched: less than the largest where people were taken off a list that was armed."""
+    most_searched: int
+    """The largest N that it searched."""
     histogram: dict[str, int]
     """Searches by the lower edge of the bin of their best score, in hundredths (`"38"`: 0.38 to 0.40)."""
     updated_at: float = 0.0

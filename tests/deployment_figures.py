@@ -145,8 +145,8 @@ def searches(camera, total):
     histogram = {str(edge): int(count) for edge, count in zip(edges, counts, strict=True)}
     histogram |= {"50": 4, "52": 2} if camera == "gate-1" else {}
     return SearchCount(
-        deployment="station-north", camera=camera, counter="match-1", searched=7_292, histogram=histogram,
-        updated_at=END,
+        deployment="station-north", camera=camera, counter="match-1", least_searched=7_292, most_searched=7_292,
+        histogram=histogram, updated_at=END,
     )  # fmt: skip
 
 

@@ -113,7 +113,8 @@ SEARCHES = counts.SearchCount(
     deployment="station-north",
     camera="gate-1",
     counter="match-7f",
-    searched=10_000,
+    least_searched=9_990,
+    most_searched=10_000,
     histogram={"22": 40, "-4": 2},
     updated_at=NOW + 70,
 )

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import math
 import secrets
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from libs.board import Board, BoardRecords
@@ -38,6 +40,19 @@ class Counts(Protocol):
         """Counts a search of N = `searched` references whose best score was `best`."""
 
 
+@dataclass
+class _Searches:
+    """Of one camera of one deployment."""
+
+    histogram: Counter[str] = field(default_factory=Counter)
+    least: int = sys.maxsize
+    most: int = 0
+
+    def add(self, best: float, searched: int) -> None:
+        self.histogram[bin_of(best)] += 1
+        self.least, self.most = min(self.least, searched), max(self.most, searched)
+
+
 class SearchBoard:
     """Counts searches in this program, and writes the counts while `run` runs and at the last `flush`."""
 
@@ -47,22 +62,23 @@ class SearchBoard:
         """`counter` names this program: no other that counts may have the same."""
         self._counter = counter
         self._clock = clock
-        self._histograms: dict[tuple[str, str], Counter[str]] = {}
+        self._searches: dict[tuple[str, str], _Searches] = {}
         self._board = Board(records, _key_of, WRITE_EVERY_S)
         self.run = self._board.run
         self.flush = self._board.flush
 
     def add(self, deployment: str, camera: str, best: float, searched: int) -> None:
         """Counts a search of N = `searched` references whose best score was `best`."""
-        histogram = self._histograms.setdefault((deployment, camera), Counter())
-        histogram[bin_of(best)] += 1
+        searches = self._searches.setdefault((deployment, camera), _Searches())
+        searches.add(best, searched)
         self._board.report(
             SearchCount(
                 deployment=deployment,
                 camera=camera,
                 counter=self._counter,
-                searched=searched,
-                histogram=dict(histogram),
+                least_searched=searches.least,
+                most_searched=searches.most,
+                histogram=dict(searches.histogram),
                 updated_at=self._clock(),
             )
         )

@@ -190,7 +190,7 @@ def faces_by_camera(counts: Iterable[FaceCount]) -> dict[str, Counter[int]]:
 
 def list_sizes(reply: FiguresReply) -> tuple[int, int]:
     """The smallest and the largest N that was searched; or where nothing was, what is on the watch lists."""
-    searched = [count.searched for count in reply.searches]
+    searched = [n for count in reply.searches for n in (count.least_searched, count.most_searched)]
     searched += [case.searched for case in reply.cases if not case.seed]
     if not searched:
         searched = [sum(one.references for one in reply.lists if one.id in reply.record.draft.watch_lists)]

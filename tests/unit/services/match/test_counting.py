@@ -56,7 +56,7 @@ async def test_searches_are_counted_by_deployment_and_camera(board, shelf, clock
         "e.gate-1.match-1": {"10": 1},
     }
     record, _ = shelf.records["d.gate-1.match-1"]
-    assert (record.searched, record.updated_at) == (2000, clock.now)
+    assert (record.most_searched, record.updated_at) == (2000, clock.now)
 
 
 async def test_a_count_goes_on_from_what_was_written_before(board, shelf):
@@ -65,7 +65,15 @@ async def test_a_count_goes_on_from_what_was_written_before(board, shelf):
     board.add("d", "gate-1", 0.3, 12)
     await board.flush()
     assert written(shelf) == {"d.gate-1.match-1": {"30": 2}}
-    assert shelf.records["d.gate-1.match-1"][0].searched == 12
+
+
+@pytest.mark.parametrize("sizes", [(10, 12, 11), (12, 10), (12, 11, 10, 11)])
+async def test_a_list_that_is_shortened_leaves_the_largest_and_the_smallest_size(board, shelf, sizes):
+    for size in sizes:
+        board.add("d", "gate-1", 0.3, size)
+    await board.flush()
+    record, _ = shelf.records["d.gate-1.match-1"]
+    assert (record.least_searched, record.most_searched) == (10, 12)
 
 
 async def test_another_program_counts_beside_it_and_over_nothing(board, shelf, clock):

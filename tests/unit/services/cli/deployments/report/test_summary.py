@@ -149,11 +149,12 @@ def test_what_was_never_armed_has_no_time():
 def test_n_is_the_most_that_was_searched_and_else_what_is_on_the_lists_without_seeds():
     assert (summary().list_size, summary().list_sizes) == (7_292, "7,292")
     assert summary(searches=(), cases=()).list_size == 7_000 + 292
-    fewer = tuple(one.model_copy(update={"searched": 12, "updated_at": END + 9}) for one in figures().searches[:1])
-    shrunk = summary(searches=(*figures().searches[1:], *fewer))
+    fewer = tuple(one.model_copy(update={"least_searched": 12}) for one in figures().searches)
+    shrunk = summary(searches=fewer, cases=())
     assert (shrunk.list_size, shrunk.list_sizes) == (7_292, "12 to 7,292")
     assert shrunk.projection.references == 7_292
-    assert summary(searches=fewer).list_size == 7_292  # as its alerts say
+    lost = tuple(one.model_copy(update={"most_searched": 12}) for one in fewer)
+    assert summary(searches=lost).list_size == 7_292  # as its alerts say
 
 
 def test_a_count_of_no_minute_is_none():
