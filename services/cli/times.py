@@ -40,15 +40,15 @@ def iso(at: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time: `0.42 s`, `38 s`, `12 min`, `5 h 30 min`."""
+    """A length of time: `0.42 s`, `38 s`, `12 min`, `5 h 30 min`, `10 d`; the largest unit, and the one under it."""
     if seconds < 60:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    whole, parts = round(seconds), []
+    whole, numbers = round(seconds), []
     for size, unit in UNITS:
         number, whole = divmod(whole, size)
-        if number:
-            parts.append(f"{number} {unit}")
-    return " ".join(parts[:2])
+        if number or numbers:
+            numbers.append((number, unit))
+    return " ".join(f"{number} {unit}" for number, unit in numbers[:2] if number)
 
 
 def _utc(at: float) -> datetime:

@@ -7,15 +7,16 @@ import time
 
 import pytest
 
-from libs.bus import Records
+from libs.bus import Endpoint, Records
 from libs.service import Host
 from libs.settings import ServiceSettings
 from proto import subjects
 from proto.records import CameraRecord
+from proto.requests import EntriesReply, EntriesRequest, ListRequest, ListsReply
 from proto.watchlists import WatchListRecord
 from services.cli.deployments.draft import template
 from services.govern.service import govern
-from tests.examples import changed
+from tests.examples import EXAMPLES, changed
 from tests.waiting import soon
 
 PROGRAM = """
@@ -110,6 +111,56 @@ async def test_a_deployment_is_drafted_authorised_armed_amended_suspended_resume
     ]
     _, listed, _ = await watchline("list", "--json")
     assert [record["state"] for record in json.loads(listed)["records"]] == ["purged"]
+
+
+@pytest.fixture
+async def lists(bus, site):
+    """What `match` tells of the list of the deployment: one entry, of ten days ago."""
+    now = time.time()
+    record = (await Records(bus, subjects.WATCHLISTS, WatchListRecord).get("wanted"))[0]
+    old = {"enrolled_at": now - 864_000, "reviewed_at": 0.0}
+    entry = changed("entry_record", images=(EXAMPLES["entry_record"].images[0].model_copy(update=old),))
+
+    async def known(_: ListRequest) -> ListsReply:
+        return ListsReply(records=(record.model_copy(update={"template_version": "sface-2021dec"}),))
+
+    async def entries(_: EntriesRequest) -> EntriesReply:
+        return EntriesReply(record=record, entries=(entry,))
+
+    asks = {"list": Endpoint(ListRequest, known), "entries": Endpoint(EntriesRequest, entries)}
+    async with bus.micro_service("watchlists", subjects.WATCHLIST, asks):
+        await bus.client.flush()
+        yield
+
+
+@pytest.mark.usefixtures("lists")
+async def test_who_authorises_or_arms_is_shown_before_it_what_they_sign_for(watchline, draft_file):
+    await watchline("draft", draft_file, "--as", "a-jones")
+    for verb, who in (("authorise", "b-smith"), ("arm", "c-brown"), ("suspend", "d-green")):
+        code, said, told = await watchline(verb, "station-north", "--as", who)
+        assert (code, said.startswith("station-north is")) == (0, True)
+        shows = verb != "suspend"
+        for words in (
+            "watch list wanted",
+            "who belongs on it: ",
+            "10 d ago",
+            "is taken for somebody on a list in ",
+        ):
+            assert (words in told) is shows, (verb, words, told)
+    _, shown, _ = await watchline("show", "station-north", "--json")
+    signed_for = json.loads(shown)["signed_for"]
+    assert [one["watch_list"] for one in signed_for["lists"]] == ["wanted"]
+    (model,) = signed_for["error_rates"]["models"]
+    assert model["false_match_rate"]["comparisons"] == 8_530_762
+
+
+@pytest.mark.usefixtures("site")
+async def test_for_software_an_act_prints_its_record_and_what_is_announced_stands_beside_it(watchline, draft_file):
+    await watchline("draft", draft_file, "--as", "a-jones")
+    code, said, told = await watchline("authorise", "station-north", "--as", "b-smith", "--json")
+    reply = json.loads(said)
+    assert (code, reply["record"]["state"], reply["record"]["record_version"]) == (0, "authorised", 2)
+    assert told.startswith("authorise station-north, version 1 (draft)")
 
 
 @pytest.mark.usefixtures("site")

@@ -221,6 +221,18 @@ async def test_a_face_that_will_not_do_is_refused_with_what_to_do(peers, photos,
 
 
 BAD = {
+    "an import into a list whose name is none": (
+        ("import", "Wanted!", "{photos}", *options(ENTRY)),
+        2,
+        "the name of the list will not do",
+    ),
+    "an entry of a list whose name is none": (
+        ("enrol", "Wanted!", "S-1", "{photos}/S-0/0.png", *options(ENTRY)),
+        2,
+        "the name of the list will not do",
+    ),
+    "duplicates of a list whose name is none": (("duplicates", "Wanted!"), 2, "the name of the list will not do"),
+    "a list to show whose name is none": (("show", "Wanted!"), 1, "there is no watch list Wanted!"),
     "a list that is not there": (("show", "nowhere"), 1, "there is no watch list nowhere"),
     "a folder without particulars": (("import", "wanted", "{photos}"), 2, "give --reason, --requester, --source"),
     "nothing to import": (("import", "wanted"), 2, "nothing is named to import"),

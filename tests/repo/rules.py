@@ -170,6 +170,8 @@ def main() -> int:
         PAGE.write_text(with_table(PAGE.read_text(), rules))
         return 0
     chosen = [rule for rule in rules if rule.is_about(options.k)]
+    if not chosen:
+        parser.error(f"no rule has the words {options.k!r}: look for others in {RULES.name}")
     alive = break_all(chosen)
     tell(f"{len(chosen) - alive} of {len(chosen)} rules are guarded by tests that fail without them")
     return 1 if alive else 0

@@ -112,20 +112,24 @@ class Teller:
         record = self._office.all_deployments.get(subjects.key(case.deployment))
         if record is None:
             raise TransientError(f"the record of deployment {case.deployment} is not there (yet)")
-        missing, names = untold(case), unsigned(case, self._office.roster, record.draft.profile)
-        if not self._may_intervene(case, record, names):
-            missing = [telling for telling in missing if not isinstance(telling.message, Intervention)]
-        return [telling for telling in missing if telling.audit.deed.who not in names]
+        names = unsigned(case, self._office.roster, record.draft.profile)
+        if names:
+            self._office.log.error("case.forged", alert=case.alert, officers=names)
+        return [
+            telling
+            for telling in untold(case)
+            if telling.audit.deed.who not in names
+            if not isinstance(telling.message, Intervention) or (not names and self._may_intervene(case, record))
+        ]
 
-    def _may_intervene(self, case: Case, record: DeploymentRecord, names: list[str]) -> bool:
+    def _may_intervene(self, case: Case, record: DeploymentRecord) -> bool:
         """Whether an intervention may be suggested, by the rules of the deployment and not by the case alone."""
         profile = self._office.profiles.get(record.draft.profile)
         if profile is None or profile.stamp or record.binding.stamp:
             return False
         needed = max(case.confirmations_needed, profile.confirmations)
-        short = case.status == "confirmed" and len(confirmers(case, self._office.roster)) < needed
-        if names or short or case.confirmations_needed < profile.confirmations:
-            self._office.log.error("case.forged", alert=case.alert, officers=names)
+        if len(confirmers(case, self._office.roster)) < needed:
+            self._office.log.error("case.forged", alert=case.alert, confirmations_needed=needed)
             return False
         return True
 
@@ -178,13 +182,13 @@ def _decided(case: Case, decision: Decision, number: int) -> Telling:
 
 
 def _intervention(case: Case) -> Telling | None:
-    """The one message that suggests an intervention; `None` where not as many people as needed have confirmed."""
+    """The one message that suggests an intervention, of a case that says it is confirmed; `None` of another."""
     confirmed = [decision for decision in case.decisions if decision.verdict == "confirmed"]
-    by = tuple(dict.fromkeys(decision.officer for decision in confirmed))
-    if case.status != "confirmed" or len(by) < case.confirmations_needed or not case.response:
+    if case.status != "confirmed" or not confirmed or not case.response:
         return None
     if case.stamp:  # an evaluation: nobody is engaged over it
         return None
+    by = tuple(dict.fromkeys(decision.officer for decision in confirmed))
     at = max(decision.at for decision in confirmed)
     message = Intervention(
         deployment=case.deployment,

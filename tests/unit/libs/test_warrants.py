@@ -101,6 +101,13 @@ async def test_an_older_warrant_that_is_put_back_arms_nothing(warrants, bucket, 
     assert await seen(warrants) is None
 
 
+async def test_a_warrant_that_was_amended_and_is_put_back_arms_nothing(warrants, bucket, govern):
+    before, after = (govern.seal(warrant(record_version=version)) for version in (3, 4))
+    for sealed, covered in ((before, True), (after, True), (before, False), (after, True)):
+        bucket.sealed[NAME] = sealed
+        assert (await seen(warrants) is not None) is covered
+
+
 @pytest.mark.parametrize("state", ["suspended", "ended"])
 async def test_a_version_in_which_it_was_stopped_is_not_armed_again(warrants, bucket, govern, state):
     for version, given, covered in ((3, "armed", True), (3, state, True), (3, "armed", False), (4, "armed", True)):
