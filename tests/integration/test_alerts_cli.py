@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import stat
 import sys
 import time
@@ -43,7 +44,8 @@ class WallClock:
 
 @pytest.fixture
 def environment(nats_server, crew):
-    return {"WATCHLINE_NATS_URL": nats_server.url, **crew.environment(), "COLUMNS": "200", "NO_COLOR": "1"}
+    officers = {"WATCHLINE_NATS_URL": nats_server.url, **crew.environment()}
+    return {**os.environ, **officers, "COLUMNS": "200", "NO_COLOR": "1"}
 
 
 @pytest.fixture

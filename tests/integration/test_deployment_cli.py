@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
 
@@ -55,7 +56,8 @@ def draft_file(tmp_path):
 @pytest.fixture
 def watchline(nats_server, crew, tmp_path):
     """Runs `watchline deployment …`: its exit code, what it said, and what it complained."""
-    environment = {"WATCHLINE_NATS_URL": nats_server.url, **crew.environment(), "COLUMNS": "200", "NO_COLOR": "1"}
+    environment = {**os.environ, **crew.environment(), "COLUMNS": "200", "NO_COLOR": "1"}
+    environment["WATCHLINE_NATS_URL"] = nats_server.url
     environment["WATCHLINE_NATS_WAIT_S"] = "5"
 
     async def run(*arguments):
