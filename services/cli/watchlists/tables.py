@@ -87,7 +87,7 @@ def _size(record: WatchListRecord) -> str:
 def _owed_lines(record: WatchListRecord) -> Iterable[str]:
     if record.owed:
         owed = counted(len(record.owed), "act is", "acts are")
-        yield f"[yellow]{owed} not in the audit yet: govern is away; it will hear of them[/]"
+        yield f"[yellow]{owed} not in the audit yet, which is told again until it has them: is govern running?[/]"
 
 
 def entries_table(entries: Sequence[EntryRecord], names: Mapping[str, str], now: float) -> Table:
@@ -138,7 +138,7 @@ def import_lines(result: ImportResult, bad_rows: int, seconds: float) -> Iterabl
         references = counted(record.references, "reference")
         yield f"[bold]{escape(record.id)}[/] has {people} with {references} now"
         if record.owed:
-            yield "[yellow]the audit does not hold this yet: govern is away; it will[/]"
+            yield "[yellow]the audit does not hold this yet, and is told again until it does: is govern running?[/]"
 
 
 def refusals_table(refused: Sequence[Refusal], bad: Sequence[BadRow], most: int | None = None) -> Table:

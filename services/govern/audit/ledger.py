@@ -86,6 +86,8 @@ class Chain:
         """By deployment and version of its record, the id of the act that made it. Not all need be true."""
         self._verified: dict[str, int] = {}
         """By deployment, the highest version whose entry was found to be true."""
+        self._contradicted: set[str] = set()
+        """Ids under which another act was told, which is logged once."""
 
     @classmethod
     @asynccontextmanager
@@ -158,7 +160,9 @@ class Chain:
         """Does nothing where the entry is of the act. Raises `PermanentError`: one act would hide another."""
         one, other = there.deed, request.deed
         if (there.event, one.act, one.who, one.verb) != (request.event, other.act, other.who, other.verb):
-            self._log.error("audit.contradicted", sequence=there.sequence, id=request.id)
+            if request.id not in self._contradicted:  # who is refused may ask again and again
+                self._contradicted.add(request.id)
+                self._log.error("audit.contradicted", sequence=there.sequence, id=request.id)
             raise PermanentError(f"the audit holds another act under {request.id}, at {there.sequence}: see the log")
 
     async def version_of(self, key: str) -> int:
