@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 
-INTERRUPTED = 130
-"""128 + SIGINT, as shells say it."""
+from services.cli import INTERRUPTED
 
 
 def main() -> int:

@@ -1,32 +1,24 @@
-"""The commands and their options. What they do stands in the modules they call."""
+"""The command line: every command under its heading, and the exit code of each error."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 from typer.rich_utils import rich_format_error
 
-from libs.assets import load_catalogue
 from libs.bus import AskError
 from libs.errors import PermanentError, TransientError, UserError
-from libs.service import main as serve
 from proto import codec
-from services.cli import acting, console
+from services.cli import INTERRUPTED, acting, console
 from services.cli.alerts import commands as alerts
 from services.cli.audit import commands as audit
 from services.cli.deployments import commands as deployments
-from services.cli.machine.config import load_config
-from services.cli.machine.stack import SERVICES
-from services.cli.machine.up import run_up
+from services.cli.machine import commands as machine
 from services.cli.officers import commands as officers
-from services.cli.signals import until_done
 from services.cli.trials import commands as trials
 from services.cli.watchlists import commands as watchlists
 
@@ -61,7 +53,6 @@ app = typer.Typer(
     "deployment alone, which one officer drafts, another authorises and a third arms: start `watchline up`, then see "
     "`watchline watchlist`, `watchline deployment` and `watchline alerts`.",
 )
-assets_app = typer.Typer(no_args_is_help=True, help="Models and demo media, fetched by hash.")
 for trial in (trials.demo, trials.replay, trials.bench):
     app.command(rich_help_panel=TRY)(trial)
 for name, group in (
@@ -73,49 +64,9 @@ for name, group in (
 ):
     app.add_typer(group, name=name, rich_help_panel=GOVERN)
 app.command("keys", rich_help_panel=GOVERN)(officers.keys)
-app.add_typer(assets_app, name="assets", rich_help_panel=RUN)
-
-
-@app.command(rich_help_panel=RUN)
-def up(
-    config: Annotated[Path, typer.Option(help="The settings of this machine.")] = Path("watchline.toml"),
-) -> None:
-    """The platform on this machine, with the cameras and officers of a `watchline.toml`, until Ctrl-C.
-
-    No camera runs before officers have drafted, authorised and armed a deployment: see `watchline deployment`. What is
-    armed when it stops is armed when it starts again, until its own end.
-
-    `docs/watchline.toml` is an example to start from.
-    """
-    settings = load_config(config)
-    console.fetch_assets(trials.MODELS)
-    until_done(run_up(settings))
-
-
-@app.command("run", rich_help_panel=RUN)
-def run_service(
-    service: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")],
-) -> None:
-    """One service in the foreground: what a container runs. Settings come from the environment.
-
-    `WATCHLINE_NATS_URL` says where the bus is, `WATCHLINE_TRUST_PUBLIC_KEY` which key of `govern` to trust,
-    `WATCHLINE_TRUST_OFFICERS` where the roster of officers is, `WATCHLINE_GOVERN_KEY` where the private key is (for
-    `govern` alone), `WATCHLINE_QDRANT_URL` where Qdrant is (for `match`), and `WATCHLINE_HEALTH_PORT` where to serve
-    `/healthz`, `/readyz` and `/metrics`.
-    """
-    if service not in SERVICES:
-        raise UserError(f"there is no service {service!r}", f"choose one of {', '.join(SERVICES)}")
-    module = importlib.import_module(f"services.{service}.service")
-    sys.exit(serve(service, getattr(module, service)))
-
-
-@assets_app.command("fetch")
-def fetch() -> None:
-    """Fetches every model and demo file that is not here yet, and checks its hash."""
-    names = list(load_catalogue().assets)
-    store = console.fetch_assets(names)
-    for name in names:
-        console.print_written(name, store.path(name))
+app.command("up", rich_help_panel=RUN)(machine.up)
+app.command("run", rich_help_panel=RUN)(machine.run)
+app.add_typer(machine.assets, name="assets", rich_help_panel=RUN)
 
 
 def run() -> int:
@@ -140,7 +91,7 @@ def run() -> int:
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError, typer.Abort):
         console.err.print("stopped")
-        return trials.INTERRUPTED
+        return INTERRUPTED
     return code if isinstance(code, int) else 0
 
 

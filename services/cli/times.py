@@ -43,7 +43,8 @@ def span(seconds: float) -> str:
     """A length of time: `0.42 s`, `38 s`, `12 min`, `5 h 30 min`, `10 d`; the largest unit, and the one under it."""
     if seconds < 60:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    whole, numbers = round(seconds), []
+    whole = round(seconds)
+    numbers: list[tuple[int, str]] = []
     for size, unit in UNITS:
         number, whole = divmod(whole, size)
         if number or numbers:

@@ -30,6 +30,8 @@ from services.cli.patience import heed_cancellation
 
 SERVICES = ("govern", "detect", "embed", "match", "alert", "ingest")
 """In the order they start: those who are asked before those who ask."""
+MODELS = ("yunet-2023mar", "sface-2021dec")
+"""Assets that they load."""
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """The largest message: a reference photograph of a modern camera. NATS' default is 1 MB."""
 READY_S = 60.0

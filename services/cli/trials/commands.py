@@ -13,9 +13,9 @@ import typer
 from libs import log
 from libs.errors import UserError
 from libs.settings import LogSettings
-from services.cli import console
+from services.cli import INTERRUPTED, console
 from services.cli.machine.data_dir import REPORT, report_kept_until
-from services.cli.machine.stack import StackOptions
+from services.cli.machine.stack import MODELS, StackOptions
 from services.cli.patience import Stop
 from services.cli.signals import until_done
 from services.cli.times import iso
@@ -26,10 +26,6 @@ from services.cli.trials.evaluation import open_evaluation
 from services.cli.trials.outcome import Outcome
 from services.cli.trials.replay import COOLDOWN_S, DEFAULT_THRESHOLD, Replay, ReplayOptions
 from services.cli.trials.report import write_report
-
-MODELS = ("yunet-2023mar", "sface-2021dec")
-INTERRUPTED = 130
-"""128 + SIGINT, as shells say it."""
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file, as JSON.")]
 DataOption = Annotated[
