@@ -18,7 +18,7 @@ import msgpack
 from libs.seals import PublicKey, SealError
 from proto import codec
 from proto.audit import AuditEntry, AuditHead
-from proto.requests import AuditRequest
+from proto.requests.audit import AuditRequest
 from proto.sealed import Sealed
 
 GENESIS = bytes(32)

@@ -81,3 +81,33 @@ class Case(Message):
     def is_gone(self, now: float) -> bool:
         """Whether the alert and its portrait are deleted at `now`, or should be: a late sweep changes nothing."""
         return self.deleted_at > 0 or now >= self.expires_at
+
+
+class Intervention(Message):
+    """Published once a person, or as many as the profile requires, confirmed an alert. Officers assess for themselves.
+
+    Nothing that suggests an intervention is published before this.
+    """
+
+    deployment: Name
+    record_version: int
+    alert: str
+    camera: Name
+    watch_list: ListName
+    subject: SubjectId
+    response: Response
+    captured_at: float
+    confirmed_by: tuple[OfficerId, ...]
+    confirmed_at: float
+    stamp: str = ""
+
+
+class Adjudication(Message):
+    """Published for every decision, engagement and escalation: what a control room follows."""
+
+    deployment: Name
+    alert: str
+    event: Literal["decision", "engagement", "escalation"]
+    status: Status
+    officer: str = ""
+    at: float

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from proto.cases import Adjudication, Intervention
 from proto.messages import Alert, Candidates, DeadLetter, Message, Probe, Sample
-from proto.requests import Adjudication, Intervention
 
 ROOT = "watchline.v1"
 DETECT = f"{ROOT}.detect"

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 from libs.errors import TransientError
 from proto import subjects
+from proto.cases import Intervention
 from proto.deployments import DeploymentRecord
-from proto.requests import Intervention
 from proto.sealed import Sealed
 from services.govern.audit.details import fit
 from services.govern.cases.desk import Cases

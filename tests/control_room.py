@@ -13,7 +13,8 @@ from proto.cases import Case
 from proto.counts import Passage
 from proto.deployments import DeploymentRecord
 from proto.messages import Alert
-from proto.requests import CaseReply, CaseRequest, ListRequest
+from proto.requests.alerts import CaseReply, CaseRequest
+from proto.requests.listing import ListRequest
 from proto.sealed import Sealed
 from proto.watchlists import EntryRecord, WatchListRecord
 from services.govern.audit.ledger import Chain

@@ -8,7 +8,7 @@ from proto.audit import Deed
 from proto.cases import Case, Decision, Outcome
 from proto.counts import FaceCount, Passage, SearchCount
 from proto.deployments import DeploymentRecord, Zone
-from proto.requests import FiguresReply
+from proto.requests.deployments import FiguresReply
 from proto.watchlists import WatchListForm, WatchListRecord
 from tests.governance_examples import DRAFT
 

@@ -8,7 +8,7 @@ from proto import subjects
 from proto.audit import Deed
 from proto.deployments import Warrant
 from proto.records import CameraRecord
-from proto.requests import AmendRequest, DeploymentRequest, DraftRequest, TransitionRequest
+from proto.requests.deployments import AmendRequest, DeploymentRequest, DraftRequest, TransitionRequest
 from services.govern.audit.details import fit
 from services.govern.deployments.desk import Deployments
 from services.govern.deployments.reconcile import Reconciler

@@ -1,7 +1,12 @@
 """One example of every record, act and answer of governance: see `tests/examples.py`."""
 
-from proto import audit, cases, counts, deployments, requests, sealed, watchlists
+from proto import audit, cases, counts, deployments, sealed, watchlists
 from proto.messages import EnrolReply
+from proto.requests import alerts as alert_asks
+from proto.requests import audit as audit_asks
+from proto.requests import deployments as deployment_asks
+from proto.requests import listing
+from proto.requests import watchlists as list_asks
 
 NOW = 1_700_000_000.0
 DRAFT = deployments.DeploymentDraft(
@@ -129,7 +134,7 @@ ENTRY_OF_AUDIT = audit.AuditEntry(
     record_version=3,
     details={"threshold": 0.5, "references": 3, "cameras": "gate-1 gate-2"},
 )
-REFERENCE_IMAGE = requests.ReferenceImage(
+REFERENCE_IMAGE = list_asks.ReferenceImage(
     subject="S-0001", reference="front", image=b"\x89PNG an image", entry=ENTRY_FORM
 )
 _ON_ALERT = {"deployment": "station-north", "alert": "a1b2c3"}
@@ -167,15 +172,17 @@ GOVERNANCE_EXAMPLES = (
     SEARCHES,
     ENTRY_OF_AUDIT,
     audit.AuditHead(sequence=2, sha256="e5" * 32, at=NOW),
-    requests.DraftRequest(draft=DRAFT),
-    requests.TransitionRequest(verb="arm", deployment="station-north", record_version=2, reason="in position"),
-    requests.AmendRequest(deployment="station-north", record_version=3, reason="too many alerts", threshold=0.55),
-    requests.DeploymentRequest(deployment="station-north"),
-    requests.DeploymentReply(record=DEPLOYMENT, obstacles=("list wanted is 25 h old: import it again",)),
-    requests.ListRequest(of="station-north"),
-    requests.DeploymentsReply(records=(DEPLOYMENT,)),
-    requests.FiguresRequest(deployment="station-north", after="station-north.a1b2c3"),
-    requests.FiguresReply(
+    deployment_asks.DraftRequest(draft=DRAFT),
+    deployment_asks.TransitionRequest(verb="arm", deployment="station-north", record_version=2, reason="in position"),
+    deployment_asks.AmendRequest(
+        deployment="station-north", record_version=3, reason="too many alerts", threshold=0.55
+    ),
+    deployment_asks.DeploymentRequest(deployment="station-north"),
+    deployment_asks.DeploymentReply(record=DEPLOYMENT, obstacles=("list wanted is 25 h old: import it again",)),
+    listing.ListRequest(of="station-north"),
+    deployment_asks.DeploymentsReply(records=(DEPLOYMENT,)),
+    deployment_asks.FiguresRequest(deployment="station-north", after="station-north.a1b2c3"),
+    deployment_asks.FiguresReply(
         record=DEPLOYMENT,
         stamp="",
         lists=(WATCH_LIST,),
@@ -186,14 +193,14 @@ GOVERNANCE_EXAMPLES = (
         audit_entries=2,
         audit_head="e5" * 32,
     ),
-    requests.AdjudicateRequest(**_ON_ALERT, verdict="confirmed", reason="same scar"),
-    requests.EngagementRequest(**_ON_ALERT, engagement="confirmed_true", reason="identified"),
-    requests.PassageRequest(deployment="station-north", camera="gate-1", subject="blue-1", at=NOW),
-    requests.CaseRequest(**_ON_ALERT),
-    requests.CaseReply(case=CASE),
-    requests.CasesReply(cases=(CASE,)),
-    requests.PassageReply(passage=PASSAGE),
-    requests.Intervention(
+    alert_asks.AdjudicateRequest(**_ON_ALERT, verdict="confirmed", reason="same scar"),
+    alert_asks.EngagementRequest(**_ON_ALERT, engagement="confirmed_true", reason="identified"),
+    alert_asks.PassageRequest(deployment="station-north", camera="gate-1", subject="blue-1", at=NOW),
+    alert_asks.CaseRequest(**_ON_ALERT),
+    alert_asks.CaseReply(case=CASE),
+    alert_asks.CasesReply(cases=(CASE,)),
+    alert_asks.PassageReply(passage=PASSAGE),
+    cases.Intervention(
         **_ON_ALERT,
         record_version=3,
         camera="gate-1",
@@ -204,34 +211,34 @@ GOVERNANCE_EXAMPLES = (
         confirmed_by=("d-green",),
         confirmed_at=NOW + 20,
     ),
-    requests.Adjudication(**_ON_ALERT, event="decision", status="confirmed", officer="d-green", at=NOW + 20),
-    requests.CreateListRequest(form=LIST_FORM),
-    requests.ImportRequest(watch_list="wanted", step="begin", manifest_sha256="f6" * 32, images=3),
+    cases.Adjudication(**_ON_ALERT, event="decision", status="confirmed", officer="d-green", at=NOW + 20),
+    list_asks.CreateListRequest(form=LIST_FORM),
+    list_asks.ImportRequest(watch_list="wanted", step="begin", manifest_sha256="f6" * 32, images=3),
     REFERENCE_IMAGE,
-    requests.EnrolEntryRequest(watch_list="wanted", **dict(REFERENCE_IMAGE)),
-    requests.EnrolImagesRequest(watch_list="wanted", import_id="f00d-1", images=(REFERENCE_IMAGE,)),
-    requests.EnrolImagesReply(
+    list_asks.EnrolEntryRequest(watch_list="wanted", **dict(REFERENCE_IMAGE)),
+    list_asks.EnrolImagesRequest(watch_list="wanted", import_id="f00d-1", images=(REFERENCE_IMAGE,)),
+    list_asks.EnrolImagesReply(
         images=(EnrolReply(watch_list="wanted", subject="S-0001", reference="front", enrolled=True, already=True),)
     ),
-    requests.EnrolmentNotice(watch_list="wanted", subject="S-0001", sha256="c3" * 32, reason="warrant 17/2023"),
-    requests.RemoveEntryRequest(watch_list="wanted", subject="S-0001", reason="warrant withdrawn"),
-    requests.ExpireListRequest(watch_list="wanted", expires_at=NOW + 3600, reason="shorter"),
-    requests.DestroyListRequest(watch_list="wanted", reason="the deployment is over"),
-    requests.ListReply(record=WATCH_LIST),
-    requests.ListsReply(records=(WATCH_LIST,)),
-    requests.EntriesReply(record=WATCH_LIST, entries=(ENTRY,)),
-    requests.EntriesRequest(watch_list="wanted"),
-    requests.DuplicatesRequest(watch_list="wanted", threshold=0.5),
-    requests.PossibleDuplicate(
+    list_asks.EnrolmentNotice(watch_list="wanted", subject="S-0001", sha256="c3" * 32, reason="warrant 17/2023"),
+    list_asks.RemoveEntryRequest(watch_list="wanted", subject="S-0001", reason="warrant withdrawn"),
+    list_asks.ExpireListRequest(watch_list="wanted", expires_at=NOW + 3600, reason="shorter"),
+    list_asks.DestroyListRequest(watch_list="wanted", reason="the deployment is over"),
+    list_asks.ListReply(record=WATCH_LIST),
+    list_asks.ListsReply(records=(WATCH_LIST,)),
+    list_asks.EntriesReply(record=WATCH_LIST, entries=(ENTRY,)),
+    list_asks.EntriesRequest(watch_list="wanted"),
+    list_asks.DuplicatesRequest(watch_list="wanted", threshold=0.5),
+    list_asks.PossibleDuplicate(
         watch_list="wanted", subject="S-0001", other_list="missing", other_subject="M-7", score=0.625
     ),
-    requests.DuplicatesReply(
+    list_asks.DuplicatesReply(
         pairs=(
-            requests.PossibleDuplicate(
+            list_asks.PossibleDuplicate(
                 watch_list="wanted", subject="S-0001", other_list="missing", other_subject="M-7", score=0.625
             ),
         )
     ),
-    requests.AuditRequest(id="watchlist.wanted.2", event="watchlist.imported", deed=DEED, watch_list="wanted"),
-    requests.AuditReply(entry=ENTRY_OF_AUDIT),
+    audit_asks.AuditRequest(id="watchlist.wanted.2", event="watchlist.imported", deed=DEED, watch_list="wanted"),
+    audit_asks.AuditReply(entry=ENTRY_OF_AUDIT),
 )

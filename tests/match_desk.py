@@ -15,8 +15,8 @@ from libs.officers import sign
 from proto import codec, subjects
 from proto.audit import AuditEntry
 from proto.messages import DetectImagesReply, Detections, EmbedReply
-from proto.requests import (
-    AuditReply,
+from proto.requests.audit import AuditReply
+from proto.requests.watchlists import (
     CreateListRequest,
     DestroyListRequest,
     DuplicatesRequest,

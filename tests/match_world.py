@@ -11,7 +11,7 @@ from libs.settings import NatsSettings, ServiceSettings
 from proto import subjects
 from proto.audit import AuditEntry
 from proto.messages import DetectImagesReply, DetectImagesRequest, EmbedReply, EmbedRequest
-from proto.requests import AuditReply, AuditRequest
+from proto.requests.audit import AuditReply, AuditRequest
 from services.match.service import match
 from tests.match_desk import VERSION, face_at, faces
 

@@ -16,7 +16,7 @@ from proto.cases import Case
 from proto.deployments import DeploymentRecord
 from proto.messages import Message
 from proto.records import CameraRecord
-from proto.requests import AuditRequest
+from proto.requests.audit import AuditRequest
 from proto.sealed import Sealed
 from proto.watchlists import EntryRecord, WatchListRecord
 from services.govern.profiles.reading import Profile

@@ -25,15 +25,11 @@ from proto.codec import DecodeError
 from proto.counts import FaceCount, Passage, SearchCount
 from proto.messages import Alert
 from proto.records import CameraRecord
-from proto.requests import (
-    AuditRequest,
-    CaseRequest,
-    DeploymentRequest,
-    DestroyListRequest,
-    FiguresRequest,
-    ListReply,
-    ListRequest,
-)
+from proto.requests.alerts import CaseRequest
+from proto.requests.audit import AuditRequest
+from proto.requests.deployments import DeploymentRequest, FiguresRequest
+from proto.requests.listing import ListRequest
+from proto.requests.watchlists import DestroyListRequest, ListReply
 from proto.sealed import GOVERN, Sealed
 from proto.watchlists import EntryRecord, WatchListRecord
 from services.govern.audit.desk import Auditing

@@ -17,7 +17,7 @@ from libs.gallery import Reference
 from libs.waiting import settled
 from proto import subjects
 from proto.messages import EnrolReply
-from proto.requests import ReferenceImage
+from proto.requests.watchlists import ReferenceImage
 from proto.watchlists import EnrolledImage, EntryRecord, NameRecord
 from services.match.enrolment import Enrolment, FaceReference, RefusedImageError
 from services.match.provenance import has_image, live, not_taken, reviewed, with_image

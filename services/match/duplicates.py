@@ -9,7 +9,7 @@ from __future__ import annotations
 from libs.errors import PermanentError
 from libs.officers import Signed
 from proto.audit import Details
-from proto.requests import DuplicatesReply, DuplicatesRequest, PossibleDuplicate
+from proto.requests.watchlists import DuplicatesReply, DuplicatesRequest, PossibleDuplicate
 from proto.sealed import Sealed
 from proto.watchlists import WatchListRecord
 from services.match.admission import must_take

@@ -9,7 +9,7 @@ from libs.errors import ConflictError, PermanentError
 from libs.officers import Signed
 from proto import subjects
 from proto.audit import Details
-from proto.requests import ImportRequest, ListReply
+from proto.requests.watchlists import ImportRequest, ListReply
 from proto.sealed import Sealed
 from proto.watchlists import WatchListRecord
 from services.match.admission import must_take

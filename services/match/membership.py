@@ -11,7 +11,7 @@ from proto import codec
 from proto.audit import Details
 from proto.codec import DecodeError
 from proto.messages import EnrolReply
-from proto.requests import EnrolEntryRequest, EnrolImagesReply, EnrolImagesRequest, EnrolmentNotice
+from proto.requests.watchlists import EnrolEntryRequest, EnrolImagesReply, EnrolImagesRequest, EnrolmentNotice
 from proto.sealed import Sealed
 from proto.watchlists import WatchListRecord
 from services.match.additions import Additions, Batch, sha256_of

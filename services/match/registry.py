@@ -22,7 +22,7 @@ from proto import subjects
 from proto.audit import Deed, Details
 from proto.codec import DecodeError
 from proto.messages import Message
-from proto.requests import AuditReply, AuditRequest
+from proto.requests.audit import AuditReply, AuditRequest
 from proto.sealed import Sealed
 from proto.watchlists import EntryRecord, NameRecord, OwedEntry, WatchListRecord
 from services.match.admission import Warrants, must_be_unarmed

@@ -7,7 +7,7 @@ import hashlib
 from libs.errors import ConflictError, MissingError
 from proto import subjects
 from proto.audit import Deed, Details
-from proto.requests import ListReply, RemoveEntryRequest
+from proto.requests.watchlists import ListReply, RemoveEntryRequest
 from proto.sealed import Sealed
 from proto.watchlists import EntryRecord, WatchListRecord
 from services.match.admission import must_take

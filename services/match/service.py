@@ -17,7 +17,8 @@ from libs.waiting import end
 from libs.warrants import Warrants, open_warrants
 from proto import subjects
 from proto.messages import Probe
-from proto.requests import EntriesRequest, ListRequest
+from proto.requests.listing import ListRequest
+from proto.requests.watchlists import EntriesRequest
 from proto.sealed import Sealed
 from proto.watchlists import EntryRecord, NameRecord, WatchListRecord
 from services.match.counting import search_board

@@ -9,14 +9,14 @@ from libs.errors import ConflictError, PermanentError
 from libs.officers import Signed
 from proto import subjects
 from proto.audit import Deed, Details
-from proto.requests import (
+from proto.requests.listing import ListRequest
+from proto.requests.watchlists import (
     CreateListRequest,
     DestroyListRequest,
     EntriesReply,
     EntriesRequest,
     ExpireListRequest,
     ListReply,
-    ListRequest,
     ListsReply,
 )
 from proto.sealed import Sealed

@@ -16,15 +16,8 @@ from libs.bus import Bus, connect
 from libs.settings import LogSettings, NatsSettings
 from proto import codec, subjects
 from proto.deployments import DeploymentDraft, DeploymentRecord, Document, Zone
-from proto.requests import (
-    AmendRequest,
-    CreateListRequest,
-    DeploymentReply,
-    DeploymentRequest,
-    DraftRequest,
-    ListReply,
-    TransitionRequest,
-)
+from proto.requests.deployments import AmendRequest, DeploymentReply, DeploymentRequest, DraftRequest, TransitionRequest
+from proto.requests.watchlists import CreateListRequest, ListReply
 from proto.sealed import Sealed
 from proto.watchlists import EntryForm, WatchListForm, WatchListRecord
 from services.cli.client import Client

@@ -18,7 +18,7 @@ from libs.seals import Signer
 from libs.settings import NatsSettings
 from proto import codec, subjects
 from proto.audit import Deed
-from proto.requests import AuditRequest
+from proto.requests.audit import AuditRequest
 from services.cli.audit.commands import app
 from services.cli.audit.desk import Wanted, followed
 from services.govern.audit.ledger import Chain

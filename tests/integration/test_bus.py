@@ -15,7 +15,7 @@ from libs.errors import PermanentError, TransientError, UserError
 from libs.settings import NatsSettings
 from proto import codec, subjects
 from proto.messages import Alert, Detections, DetectRequest, EmbedRequest
-from proto.requests import EntriesReply, EntriesRequest
+from proto.requests.watchlists import EntriesReply, EntriesRequest
 from proto.sealed import Sealed
 from tests.examples import EXAMPLES, changed
 from tests.nats_server import MAX_PAYLOAD_BYTES

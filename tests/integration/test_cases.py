@@ -6,8 +6,9 @@ import pytest
 
 from libs.bus import AskError, Endpoint, Records
 from proto import subjects
-from proto.cases import Case
-from proto.requests import AdjudicateRequest, Adjudication, CaseReply, CasesReply, Intervention, ListRequest
+from proto.cases import Adjudication, Case, Intervention
+from proto.requests.alerts import AdjudicateRequest, CaseReply, CasesReply
+from proto.requests.listing import ListRequest
 from proto.sealed import Sealed
 from services.govern.cases.evidence import decision_of
 from tests.control_room import NORTH, RED, casework, opened_room

@@ -13,7 +13,8 @@ from libs.service import Host
 from libs.settings import ServiceSettings
 from proto import subjects
 from proto.records import CameraRecord
-from proto.requests import EntriesReply, EntriesRequest, ListRequest, ListsReply
+from proto.requests.listing import ListRequest
+from proto.requests.watchlists import EntriesReply, EntriesRequest, ListsReply
 from proto.watchlists import WatchListRecord
 from services.cli.deployments.draft import template
 from services.govern.service import govern

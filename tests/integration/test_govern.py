@@ -23,20 +23,18 @@ from proto import codec, subjects
 from proto.audit import Deed
 from proto.deployments import DeploymentRecord, Warrant
 from proto.records import CameraRecord
-from proto.requests import (
-    AuditReply,
-    AuditRequest,
+from proto.requests.audit import AuditReply, AuditRequest
+from proto.requests.deployments import (
     DeploymentReply,
     DeploymentRequest,
     DeploymentsReply,
-    DestroyListRequest,
     DraftRequest,
     FiguresReply,
     FiguresRequest,
-    ListReply,
-    ListRequest,
     TransitionRequest,
 )
+from proto.requests.listing import ListRequest
+from proto.requests.watchlists import DestroyListRequest, ListReply
 from proto.sealed import Sealed
 from proto.watchlists import WatchListRecord
 from services.govern.audit.ledger import Chain

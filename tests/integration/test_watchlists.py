@@ -10,14 +10,14 @@ from libs.errors import TransientError
 from libs.seals import Signer
 from proto import subjects
 from proto.messages import EnrolReply
-from proto.requests import (
+from proto.requests.listing import ListRequest
+from proto.requests.watchlists import (
     CreateListRequest,
     DestroyListRequest,
     DuplicatesReply,
     DuplicatesRequest,
     EnrolEntryRequest,
     ListReply,
-    ListRequest,
     RemoveEntryRequest,
 )
 from proto.watchlists import EntryRecord, NameRecord

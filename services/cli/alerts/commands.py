@@ -13,14 +13,8 @@ from rich.text import Text
 from libs.settings import TrustSettings, load
 from proto import subjects
 from proto.cases import Case, Engagement, Verdict
-from proto.requests import (
-    AdjudicateRequest,
-    CaseReply,
-    DeploymentRequest,
-    EngagementRequest,
-    PassageReply,
-    PassageRequest,
-)
+from proto.requests.alerts import AdjudicateRequest, CaseReply, EngagementRequest, PassageReply, PassageRequest
+from proto.requests.deployments import DeploymentRequest
 from services.cli.acting import (
     AsOption,
     JsonOption,

@@ -7,7 +7,8 @@ from pathlib import Path
 from libs.errors import UserError
 from proto import subjects
 from proto.cases import Case
-from proto.requests import CaseReply, CaseRequest, CasesReply, ListRequest
+from proto.requests.alerts import CaseReply, CaseRequest, CasesReply
+from proto.requests.listing import ListRequest
 from services.cli.client import Client
 from services.cli.private_file import write_private
 

@@ -12,9 +12,8 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from proto.cases import Case
+from proto.cases import Adjudication, Case, Intervention
 from proto.messages import Alert
-from proto.requests import Adjudication, Intervention
 from services.cli.times import clock_time, iso, span
 
 STYLES: Final = {"open": "bold yellow", "confirmed": "bold red", "rejected": "green", "undecided": "yellow"}

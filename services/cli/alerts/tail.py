@@ -12,8 +12,8 @@ from rich.text import Text
 from libs.bus import Bus
 from libs.seals import PublicKey, SealError
 from proto import subjects
+from proto.cases import Adjudication, Intervention
 from proto.messages import Alert, Message
-from proto.requests import Adjudication, Intervention
 from proto.sealed import Sealed
 from services.cli.alerts.lines import adjudication_line, alert_line, forged_line, intervention_line
 

@@ -21,7 +21,7 @@ from libs.settings import TrustSettings, load
 from proto import subjects
 from proto.audit import AuditEntry, AuditHead
 from proto.deployments import DeploymentRecord
-from proto.requests import DeploymentRequest
+from proto.requests.deployments import DeploymentRequest
 from proto.sealed import Sealed
 from services.cli.acting import request
 from services.cli.audit import export

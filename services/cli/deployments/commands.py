@@ -13,16 +13,16 @@ from libs.bus import AskError
 from libs.errors import MissingError
 from proto import subjects
 from proto.deployments import DeploymentRecord
-from proto.requests import (
+from proto.requests.deployments import (
     AmendRequest,
     DeploymentReply,
     DeploymentRequest,
     DeploymentsReply,
     DraftRequest,
-    ListRequest,
     TransitionRequest,
     Verb,
 )
+from proto.requests.listing import ListRequest
 from services.cli.acting import (
     AsOption,
     JsonOption,

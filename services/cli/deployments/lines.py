@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proto.deployments import DeploymentDraft, DeploymentRecord, DeploymentState, Document
-from proto.requests import DeploymentReply
+from proto.requests.deployments import DeploymentReply
 from services.cli.deployments.signed_for import SignedFor, list_lines, rate_lines
 from services.cli.times import iso, moment
 

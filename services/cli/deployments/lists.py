@@ -8,7 +8,9 @@ from libs.bus import AskError
 from libs.errors import TransientError
 from proto import subjects
 from proto.deployments import DeploymentRecord
-from proto.requests import DeploymentReply, ListRequest, ListsReply
+from proto.requests.deployments import DeploymentReply
+from proto.requests.listing import ListRequest
+from proto.requests.watchlists import ListsReply
 from proto.watchlists import WatchListRecord
 from services.cli.client import Client
 

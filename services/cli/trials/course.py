@@ -17,17 +17,9 @@ from libs.errors import MissingError
 from libs.officers import Role
 from proto import subjects
 from proto.deployments import DeploymentDraft, DeploymentRecord, DeploymentState
-from proto.requests import (
-    CreateListRequest,
-    DeploymentReply,
-    DeploymentRequest,
-    DestroyListRequest,
-    DraftRequest,
-    ListReply,
-    ListRequest,
-    TransitionRequest,
-    Verb,
-)
+from proto.requests.deployments import DeploymentReply, DeploymentRequest, DraftRequest, TransitionRequest, Verb
+from proto.requests.listing import ListRequest
+from proto.requests.watchlists import CreateListRequest, DestroyListRequest, ListReply
 from proto.watchlists import WatchListForm, WatchListRecord
 from services.cli.client import DESTROY_S, Client
 from services.cli.patience import INSIST_S, insist

@@ -21,7 +21,9 @@ from libs.officers import Role
 from libs.seals import Signer
 from proto import subjects
 from proto.deployments import DeploymentDraft, Zone
-from proto.requests import DeploymentsReply, ListRequest, ListsReply
+from proto.requests.deployments import DeploymentsReply
+from proto.requests.listing import ListRequest
+from proto.requests.watchlists import ListsReply
 from proto.watchlists import WatchListForm
 from services.cli.client import Client
 from services.cli.machine.data_dir import REPLAY_ID

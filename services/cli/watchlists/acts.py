@@ -11,7 +11,8 @@ from libs.bus import AskError
 from libs.errors import MissingError
 from proto import subjects
 from proto.messages import Message
-from proto.requests import ListReply, ListRequest
+from proto.requests.listing import ListRequest
+from proto.requests.watchlists import ListReply
 from proto.watchlists import WatchListRecord
 from services.cli.acting import act, announce, print_json
 from services.cli.client import DESTROY_S, Client

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from proto import subjects
-from proto.requests import (
+from proto.requests.listing import ListRequest
+from proto.requests.watchlists import (
     CreateListRequest,
     DestroyListRequest,
     ExpireListRequest,
     ListReply,
-    ListRequest,
     ListsReply,
     RemoveEntryRequest,
 )

@@ -11,7 +11,7 @@ import typer
 from libs.errors import UserError
 from proto import subjects
 from proto.messages import EnrolReply
-from proto.requests import DuplicatesReply, DuplicatesRequest
+from proto.requests.watchlists import DuplicatesReply, DuplicatesRequest
 from services.cli.acting import AsOption, JsonOption, act, print_json, print_refused, request
 from services.cli.client import Client
 from services.cli.console import out

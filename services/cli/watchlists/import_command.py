@@ -16,7 +16,8 @@ from rich.progress import Progress as Bars
 
 from libs.errors import PermanentError, TransientError, UserError
 from proto import subjects
-from proto.requests import DuplicatesReply, DuplicatesRequest, ListReply, ListRequest
+from proto.requests.listing import ListRequest
+from proto.requests.watchlists import DuplicatesReply, DuplicatesRequest, ListReply
 from services.cli.acting import print_json, request
 from services.cli.client import Client
 from services.cli.console import err, out

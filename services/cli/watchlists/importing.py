@@ -13,7 +13,7 @@ from libs.errors import PermanentError, UserError
 from proto import subjects
 from proto.codec import DecodeError
 from proto.messages import EnrolReply
-from proto.requests import (
+from proto.requests.watchlists import (
     EnrolImagesReply,
     EnrolImagesRequest,
     EntriesReply,

@@ -12,7 +12,7 @@ from libs.errors import PermanentError, UserError
 from libs.images import IMAGE_SUFFIXES
 from proto import codec
 from proto.messages import EnrolReply
-from proto.requests import EnrolEntryRequest, EnrolmentNotice, ReferenceImage
+from proto.requests.watchlists import EnrolEntryRequest, EnrolmentNotice, ReferenceImage
 from proto.watchlists import EntryForm
 from services.cli.acting import request
 from services.cli.client import Client

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from proto.messages import EnrolReply
-from proto.requests import PossibleDuplicate
+from proto.requests.watchlists import PossibleDuplicate
 from proto.watchlists import EntryRecord, WatchListRecord
 from services.cli.times import moment, span
 from services.cli.watchlists.importing import ImportResult

@@ -9,9 +9,8 @@ from libs.errors import PermanentError
 from libs.officers import ForbiddenError, Roster
 from proto import codec
 from proto.messages import Message
-from proto.requests import (
-    AuditReply,
-    AuditRequest,
+from proto.requests.audit import AuditReply, AuditRequest
+from proto.requests.watchlists import (
     CreateListRequest,
     DestroyListRequest,
     DuplicatesRequest,

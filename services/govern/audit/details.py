@@ -8,7 +8,7 @@ import re
 
 from libs.errors import PermanentError
 from proto.audit import Details
-from proto.requests import AuditRequest
+from proto.requests.audit import AuditRequest
 
 MOST_DETAILS = 32
 LONGEST_DETAIL = 512

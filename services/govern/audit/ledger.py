@@ -25,7 +25,7 @@ from libs.seals import SealError, Signer
 from proto import codec, subjects
 from proto.audit import AuditEntry, AuditHead, Deed, Details, Event
 from proto.messages import Message
-from proto.requests import AuditRequest
+from proto.requests.audit import AuditRequest
 from proto.sealed import GOVERN, Sealed
 from services.govern.audit.details import fit
 

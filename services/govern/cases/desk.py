@@ -16,16 +16,16 @@ from proto.cases import Case
 from proto.counts import Passage
 from proto.deployments import DeploymentRecord
 from proto.messages import Alert, Message
-from proto.requests import (
+from proto.requests.alerts import (
     AdjudicateRequest,
     CaseReply,
     CaseRequest,
     CasesReply,
     EngagementRequest,
-    ListRequest,
     PassageReply,
     PassageRequest,
 )
+from proto.requests.listing import ListRequest
 from proto.sealed import Sealed
 from services.govern.cases import verdicts
 from services.govern.cases.casebook import CaseBook, is_closed, page_of

@@ -15,7 +15,7 @@ from libs.officers import Officer, Roster, Signed
 from libs.seals import PublicKey
 from proto import codec
 from proto.cases import Case, Decision, Outcome
-from proto.requests import AdjudicateRequest, EngagementRequest
+from proto.requests.alerts import AdjudicateRequest, EngagementRequest
 from proto.sealed import Act, Sealed
 from services.govern.cases.verdicts import status_of
 

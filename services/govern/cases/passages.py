@@ -8,7 +8,8 @@ from libs.officers import FRESH_S, Signed
 from proto import subjects
 from proto.counts import Passage
 from proto.deployments import DeploymentRecord
-from proto.requests import AuditRequest, PassageRequest
+from proto.requests.alerts import PassageRequest
+from proto.requests.audit import AuditRequest
 from services.govern.office import Office, Store
 
 NOTED_WITHIN_S = 900.0

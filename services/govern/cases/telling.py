@@ -17,10 +17,10 @@ from libs.bus import Conflict
 from libs.errors import TransientError
 from proto import subjects
 from proto.audit import Deed, Details, Event
-from proto.cases import Case, Decision
+from proto.cases import Adjudication, Case, Decision, Intervention
 from proto.deployments import DeploymentRecord
 from proto.messages import Message
-from proto.requests import Adjudication, AuditRequest, Intervention
+from proto.requests.audit import AuditRequest
 from proto.sealed import GOVERN
 from services.govern.cases.evidence import confirmers, unsigned
 from services.govern.cases.verdicts import status_of

@@ -17,15 +17,15 @@ from proto import subjects
 from proto.audit import Details
 from proto.deployments import DeploymentDraft, DeploymentRecord
 from proto.messages import Message
-from proto.requests import (
+from proto.requests.deployments import (
     AmendRequest,
     DeploymentReply,
     DeploymentRequest,
     DeploymentsReply,
     DraftRequest,
-    ListRequest,
     TransitionRequest,
 )
+from proto.requests.listing import ListRequest
 from proto.sealed import Sealed
 from services.govern.deployments.arming import obstacles, obstacles_to_amending, threshold_of
 from services.govern.deployments.binding import canonical_sha256, locations_of, runs_under, told

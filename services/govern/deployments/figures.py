@@ -12,7 +12,7 @@ from proto.audit import AuditHead
 from proto.cases import Case
 from proto.counts import FaceCount, Passage, SearchCount
 from proto.deployments import DeploymentDraft, DeploymentRecord
-from proto.requests import FiguresReply, FiguresRequest
+from proto.requests.deployments import FiguresReply, FiguresRequest
 from proto.watchlists import WatchListRecord
 from services.govern.cases.casebook import page_of
 from services.govern.cases.evidence import credible

@@ -18,7 +18,7 @@ from libs.errors import PermanentError, TransientError
 from proto import subjects
 from proto.audit import Deed, Details
 from proto.deployments import DeploymentRecord
-from proto.requests import AuditRequest
+from proto.requests.audit import AuditRequest
 from proto.sealed import GOVERN
 from services.govern.deployments.periods import Due, discards, due, lists_are_due
 from services.govern.deployments.sealing import WarrantDesk

@@ -18,7 +18,7 @@ from libs.errors import OBSTACLES_APART, ConflictError, PermanentError
 from libs.officers import ForbiddenError, Officer, Role, Signed
 from proto.audit import Deed, Details
 from proto.deployments import DeploymentRecord, DeploymentState
-from proto.requests import AmendRequest, TransitionRequest, Verb
+from proto.requests.deployments import AmendRequest, TransitionRequest, Verb
 from services.govern.deployments.arming import obstacles, projected_rate, threshold_of
 from services.govern.deployments.binding import bind, canonical_sha256, told
 from services.govern.deployments.periods import ended

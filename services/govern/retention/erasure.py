@@ -18,11 +18,11 @@ from libs.bus import Bus, Conflict, Records, Stored
 from libs.errors import TransientError
 from proto import codec, subjects
 from proto.audit import AuditEntry, Deed
-from proto.cases import Case
+from proto.cases import Case, Intervention
 from proto.counts import FaceCount, Passage, SearchCount
 from proto.messages import Alert, Message
 from proto.records import CameraStatus, RecentAlerts, TrackState
-from proto.requests import AuditRequest, Intervention
+from proto.requests.audit import AuditRequest
 from proto.sealed import GOVERN, Sealed
 from proto.subjects import Bucket
 

@@ -16,7 +16,7 @@ from proto.audit import Deed
 from proto.cases import Case
 from proto.deployments import DeploymentRecord
 from proto.messages import Alert
-from proto.requests import AuditRequest
+from proto.requests.audit import AuditRequest
 from proto.sealed import GOVERN
 from services.govern.office import Office
 from services.govern.profiles.reading import Profile

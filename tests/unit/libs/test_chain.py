@@ -8,7 +8,7 @@ from libs.chain import GENESIS, Verifier, digest, following, head, open_entry, v
 from libs.seals import SealError, Signer
 from proto import codec
 from proto.audit import AuditEntry, Deed
-from proto.requests import AuditRequest
+from proto.requests.audit import AuditRequest
 
 NOW = 1_700_000_000.0
 GOVERN = Signer.generate("govern")

@@ -9,7 +9,8 @@ from libs.officers import FRESH_S, SKEW_S, ForbiddenError, Roster, sign
 from libs.seals import SealError, Signer
 from proto import codec
 from proto.codec import DecodeError
-from proto.requests import DeploymentRequest, ListRequest
+from proto.requests.deployments import DeploymentRequest
+from proto.requests.listing import ListRequest
 from proto.sealed import Act
 
 REQUEST = DeploymentRequest(deployment="station-north")

@@ -9,7 +9,7 @@ from nacl.signing import SigningKey
 from libs.errors import UserError
 from libs.seals import PublicKey, SealError, Signer
 from proto.deployments import Warrant
-from proto.requests import DeploymentRequest
+from proto.requests.deployments import DeploymentRequest
 from proto.sealed import Sealed
 from tests.examples import changed
 

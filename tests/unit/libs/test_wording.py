@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from libs.wording import fault, user_error
 from proto.deployments import DeploymentDraft
-from proto.requests import AmendRequest, DeploymentRequest
+from proto.requests.deployments import AmendRequest, DeploymentRequest
 from services.govern.profiles.reading import SHIPPED, Profile, load_profile
 from tests.examples import EXAMPLES
 

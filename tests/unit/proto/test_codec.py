@@ -10,7 +10,7 @@ from proto.codec import DecodeError
 from proto.deployments import Warrant
 from proto.messages import Alert, Detections, DetectRequest, Probe, Sample
 from proto.records import TrackState
-from proto.requests import EnrolEntryRequest
+from proto.requests.watchlists import EnrolEntryRequest
 from tests.examples import EXAMPLES, kinds
 
 CONTENT = "nobody-may-read-this"

@@ -38,7 +38,7 @@ from libs.intervals import Ratio
 from proto import subjects
 from proto.audit import Deed
 from proto.cases import Case
-from proto.requests import DeploymentReply, DeploymentRequest, FiguresReply, FiguresRequest
+from proto.requests.deployments import DeploymentReply, DeploymentRequest, FiguresReply, FiguresRequest
 from services.cli import console
 from services.cli.acting import look, request
 from services.cli.client import Client

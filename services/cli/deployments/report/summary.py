@@ -23,7 +23,7 @@ from libs.calibration import Calibration, CalibrationError, Rate
 from libs.intervals import Ratio, clopper_pearson
 from proto.cases import Case
 from proto.counts import FaceCount, Passage
-from proto.requests import FiguresReply
+from proto.requests.deployments import FiguresReply
 
 MINUTE_S = 60
 PASSAGE_WINDOW_S = 60.0

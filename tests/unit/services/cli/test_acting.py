@@ -3,7 +3,7 @@
 import pytest
 
 from libs.errors import OBSTACLES_APART, UserError
-from proto.requests import AmendRequest, TransitionRequest
+from proto.requests.deployments import AmendRequest, TransitionRequest
 from services.cli import acting
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from libs.errors import ConflictError
 from libs.officers import ForbiddenError
-from proto.requests import CreateListRequest, DestroyListRequest
+from proto.requests.watchlists import CreateListRequest, DestroyListRequest
 from tests.examples import changed
 from tests.match_desk import DAY_S, NOTHING, MatchDesk, list_form
 

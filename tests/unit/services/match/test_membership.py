@@ -9,7 +9,7 @@ from libs.bus import Conflict
 from libs.errors import ConflictError, MissingError, PermanentError, TransientError
 from libs.officers import ForbiddenError
 from proto import codec, subjects
-from proto.requests import EnrolEntryRequest, EnrolmentNotice
+from proto.requests.watchlists import EnrolEntryRequest, EnrolmentNotice
 from proto.sealed import Act, Sealed
 from tests.match_desk import (
     DAY_S,

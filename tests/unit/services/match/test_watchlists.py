@@ -5,7 +5,8 @@ import pytest
 from libs.errors import ConflictError, MissingError, PermanentError
 from libs.officers import ForbiddenError
 from proto import codec
-from proto.requests import CreateListRequest, DestroyListRequest, EnrolEntryRequest, EntriesRequest, ListRequest
+from proto.requests.listing import ListRequest
+from proto.requests.watchlists import CreateListRequest, DestroyListRequest, EnrolEntryRequest, EntriesRequest
 from proto.sealed import Act, Sealed
 from services.govern.audit.desk import Auditing
 from tests.examples import changed

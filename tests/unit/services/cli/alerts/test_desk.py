@@ -7,7 +7,7 @@ import pytest
 
 from libs.errors import UserError
 from proto import subjects
-from proto.requests import CaseReply, CasesReply
+from proto.requests.alerts import CaseReply, CasesReply
 from services.cli.alerts.desk import cases_of, find_case, write_portraits
 from services.cli.client import Client
 from tests.examples import changed

@@ -3,7 +3,8 @@
 import pytest
 
 from libs.errors import TransientError
-from proto.requests import DeploymentReply, ListsReply
+from proto.requests.deployments import DeploymentReply
+from proto.requests.watchlists import ListsReply
 from services.cli.client import Client
 from services.cli.deployments.lists import lists_by_name, with_list_warnings
 from tests.examples import EXAMPLES, changed

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from libs.calibration import CalibrationError
 from libs.errors import TransientError
-from proto.requests import EntriesReply
+from proto.requests.watchlists import EntriesReply
 from services.cli.client import Client
 from services.cli.deployments.lines import signed_for_table
 from services.cli.deployments.signed_for import error_rates, false_alerts, often, read_signed_for

@@ -9,16 +9,8 @@ from libs.errors import TransientError
 from libs.officers import Roster
 from libs.seals import Signer
 from proto.deployments import DeploymentRecord
-from proto.requests import (
-    CreateListRequest,
-    DeploymentReply,
-    DeploymentsReply,
-    DestroyListRequest,
-    DraftRequest,
-    ListReply,
-    ListsReply,
-    TransitionRequest,
-)
+from proto.requests.deployments import DeploymentReply, DeploymentsReply, DraftRequest, TransitionRequest
+from proto.requests.watchlists import CreateListRequest, DestroyListRequest, ListReply, ListsReply
 from proto.watchlists import WatchListRecord
 from services.cli.client import Client
 from services.cli.trials.evaluation import Officers

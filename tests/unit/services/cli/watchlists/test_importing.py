@@ -8,7 +8,7 @@ from libs.bus import AskError
 from libs.errors import TransientError, UserError
 from proto import codec, subjects
 from proto.messages import EnrolReply
-from proto.requests import EnrolImagesReply, EnrolImagesRequest, ImportRequest, ListReply
+from proto.requests.watchlists import EnrolImagesReply, EnrolImagesRequest, ImportRequest, ListReply
 from proto.sealed import Act
 from proto.watchlists import WatchListRecord
 from services.cli.client import Client

@@ -8,7 +8,8 @@ from libs import chain
 from libs.officers import ForbiddenError
 from proto import codec
 from proto.audit import Deed
-from proto.requests import AuditRequest, CreateListRequest, DestroyListRequest, RemoveEntryRequest
+from proto.requests.audit import AuditRequest
+from proto.requests.watchlists import CreateListRequest, DestroyListRequest, RemoveEntryRequest
 from services.govern.audit.desk import Auditing
 from tests.examples import changed
 

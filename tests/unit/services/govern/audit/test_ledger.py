@@ -11,7 +11,7 @@ from libs.errors import PermanentError, TransientError
 from libs.seals import Signer
 from proto import codec
 from proto.audit import AuditHead, Deed
-from proto.requests import AuditRequest
+from proto.requests.audit import AuditRequest
 from services.govern.audit.details import LONGEST_DETAIL, MOST_DETAILS
 from services.govern.audit.ledger import HEAD, TAIL, Chain
 from tests.fakes import Shelf

@@ -9,9 +9,11 @@ from libs.errors import ConflictError, MissingError, PermanentError, TransientEr
 from libs.officers import ForbiddenError
 from libs.seals import SealError
 from proto import codec, subjects
+from proto.cases import Intervention
 from proto.codec import DecodeError
 from proto.deployments import Binding
-from proto.requests import AdjudicateRequest, CaseRequest, Intervention, ListRequest
+from proto.requests.alerts import AdjudicateRequest, CaseRequest
+from proto.requests.listing import ListRequest
 from proto.sealed import Act
 from services.govern.cases.evidence import decision_of
 from services.govern.cases.passages import NOTED_WITHIN_S

@@ -8,7 +8,8 @@ from libs.errors import ConflictError, MissingError, PermanentError, TransientEr
 from libs.officers import ForbiddenError
 from proto.deployments import Zone, location_sha256
 from proto.records import CameraRecord
-from proto.requests import DeploymentRequest, DraftRequest, ListRequest, TransitionRequest
+from proto.requests.deployments import DeploymentRequest, DraftRequest, TransitionRequest
+from proto.requests.listing import ListRequest
 from services.govern.deployments.binding import canonical_sha256
 from services.govern.deployments.transitions import STEPS
 from tests.deployment_work import EU, HOUR_S, NAME, WHO, DeploymentWork

@@ -8,7 +8,7 @@ from libs.errors import MissingError
 from proto import codec, subjects
 from proto.audit import AuditHead
 from proto.deployments import Binding
-from proto.requests import FiguresRequest
+from proto.requests.deployments import FiguresRequest
 from services.govern.deployments.figures import Counts, Figures
 from tests.casework import Casework
 from tests.fakes import Shelf

@@ -7,7 +7,7 @@ import pytest
 
 from libs.errors import ConflictError, PermanentError, TransientError
 from proto.codec import DecodeError
-from proto.requests import DeploymentRequest
+from proto.requests.deployments import DeploymentRequest
 from services.govern.profiles.reading import load_profiles
 from services.govern.service import Rounds
 from tests.casework import Death, dying

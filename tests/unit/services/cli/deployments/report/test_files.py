@@ -11,7 +11,7 @@ import pytest
 
 from libs.errors import UserError
 from proto import subjects
-from proto.requests import DeploymentReply, FiguresReply
+from proto.requests.deployments import DeploymentReply, FiguresReply
 from services.cli.deployments.report import files
 from services.cli.deployments.report.files import as_csv, as_json, row, write_deployment_report
 from services.cli.deployments.report.page import headline, one_in, render, share
