@@ -59,6 +59,8 @@ def test_a_program_that_was_told_to_ignore_ctrl_c_does(tmp_path):
     path = {"PYTHONPATH": f"{ROOT}:{tmp_path}"}
     ignoring = f"trap '' INT; exec {sys.executable} -m entry"
 
-    done = subprocess.run(["/bin/sh", "-c", ignoring], check=False, cwd=tmp_path, env=path, capture_output=True, text=True)
+    done = subprocess.run(
+        ["/bin/sh", "-c", ignoring], check=False, cwd=tmp_path, env=path, capture_output=True, text=True
+    )
 
     assert (done.returncode, done.stderr) == (0, "")
