@@ -17,11 +17,10 @@ Engagement = Literal["confirmed_true", "confirmed_false", "no_engagement"]
 """What came of an alert: South Wales Police's published terms."""
 
 
-class Decision(Value):
-    """What one person decided of an alert."""
+class Statement(Value):
+    """What one person said of an alert, with the act that they have signed."""
 
     officer: OfficerId
-    verdict: Verdict
     reason: Text
     at: float
     """By the clock of `govern`."""
@@ -29,20 +28,19 @@ class Decision(Value):
     act: str = ""
     """SHA-256 of the sealed act, as in `Deed`."""
     sealed: str = ""
-    """The sealed act itself, in base64: without it nothing is told of the decision."""
+    """The sealed act itself, in base64: without it nothing is told of what was said."""
 
 
-class Outcome(Value):
+class Decision(Statement):
+    """What one person decided of an alert."""
+
+    verdict: Verdict
+
+
+class Outcome(Statement):
     """What came of a confirmed alert."""
 
-    officer: OfficerId
     engagement: Engagement
-    reason: Text
-    at: float
-    origin: Line = ""
-    act: str = ""
-    sealed: str = ""
-    """As in `Decision`."""
 
 
 class Case(Message):
