@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from proto.audit import Deed
 from proto.messages import ListName, Message, Name
-from proto.values import Line, Sha256, Text, Value
+from proto.values import Line, Sha256, Text, Time, Value
 
 DeploymentState = Literal["draft", "authorised", "armed", "suspended", "refused", "ended", "purged"]
 
@@ -47,7 +47,7 @@ class Document(Value):
     """A document a deployment rests on."""
 
     id: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
-    expires_at: float
+    expires_at: Time
 
 
 class DeploymentDraft(Value):
@@ -74,8 +74,8 @@ class DeploymentDraft(Value):
     target_fpir: float | None = Field(default=None, gt=0, lt=1)
     """the false alert rate a face to aim for, from which the threshold follows when the deployment is armed."""
     cooldown_s: float = Field(default=60.0, ge=0)
-    starts_at: float
-    ends_at: float
+    starts_at: Time
+    ends_at: Time
     """A hard stop."""
     dpia: Document | None = None
     """The data protection impact assessment."""

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from proto.audit import Deed, Details, Event
 from proto.messages import ListName, Message, Name, SubjectId
-from proto.values import Line, Said, Sha256, Text, Value
+from proto.values import Line, Said, Sha256, Text, Time, Value
 
 Response = Literal["red", "amber", "green"]
 """How an officer may respond to a confirmed alert, by the category of the list (R (Bridges) v SWP 2019, p. 11)."""
@@ -33,7 +33,7 @@ class WatchListForm(Value):
     lawful_basis: Text
     criteria: Text
     """Who belongs on it, in words an authorising officer can approve."""
-    expires_at: float
+    expires_at: Time
     seed: bool = False
     """Whether it is of people who walk past on purpose, to measure TPIR."""
 
@@ -96,7 +96,7 @@ class EntryForm(Value):
     """ISO 8601, as far as it is known."""
     under_18: bool = False
     under_18_rationale: Line = ""
-    expires_at: float
+    expires_at: Time
     name: Line = ""
     """Optional; kept apart from everything else, and never logged."""
 

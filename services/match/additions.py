@@ -85,7 +85,7 @@ class Additions:
         """What became of each image, in their order; if any is written at all, `first` is done before.
 
         Raises:
-            ConflictError: somebody else went on changing an entry.
+            ConflictError: somebody else went on changing an entry, or a deployment was armed with the list meanwhile.
             TransientError: detect, embed, the bus or the gallery is away: ask again.
         """
         images = [_OnItsWay(image, sha256_of(image)) for image in batch.images]
@@ -94,6 +94,7 @@ class Additions:
         unseen = [image for image in images if image.reply is None]
         chosen = _choose(batch, unseen, await self._faces(unseen))
         if chosen.usable:
+            self._registry.must_be_unarmed(batch.watch_list)  # looking at the images takes seconds
             await first()
             await self._write(batch, chosen.usable)
         for copy, one in chosen.copies:

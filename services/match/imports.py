@@ -73,8 +73,8 @@ class Imports:
         listed = counts((await self._registry.snapshot(request.watch_list)).values())
 
         def completed(record: WatchListRecord) -> WatchListRecord:
-            if record.state == "ready" and record.built_at and _completed(request, record):
-                return record  # the answer was lost, not the act
+            if record.state == "ready" and _was_last("import", request, record):
+                return record
             _must_be_under_way(request, record)
             self._registry.must_be_unarmed(record.id)
             built = with_deed(
@@ -94,7 +94,7 @@ class Imports:
     async def _abort(self, signed: Signed[ImportRequest]) -> None:
         request, registry = signed.request, self._registry
         record = await registry.read(request.watch_list)
-        if record.state == "ready" and record.deeds[-1].verb == "abort_import" and _completed(request, record):
+        if record.state == "ready" and _was_last("abort_import", request, record):
             return
         _must_be_under_way(request, record)
         taken_back = await self._take_back(request)
@@ -149,9 +149,9 @@ def _named(request: ImportRequest) -> str:
     return f"import {request.import_id}"
 
 
-def _completed(request: ImportRequest, record: WatchListRecord) -> bool:
-    """Whether the last deed to the list was the end of that import."""
-    return record.deeds[-1].reason == _named(request)
+def _was_last(verb: str, request: ImportRequest, record: WatchListRecord) -> bool:
+    """Whether the last deed to the list was this end of that import: the answer was lost, not the act."""
+    return (record.deeds[-1].verb, record.deeds[-1].reason) == (verb, _named(request))
 
 
 def _told(request: ImportRequest, record: WatchListRecord) -> Details:

@@ -42,7 +42,7 @@ class Membership:
         async with self._registry.turns.alone(batch.watch_list):
             await self._must_take(signed, batch)
             (reply,) = await self._additions.add(batch, partial(self._write_down, notice))
-            if reply.enrolled and not reply.already:
+            if reply.enrolled:  # also again: an act that failed may have come as far as the entry
                 await self._count(batch.watch_list)
                 await self._registry.report(batch.watch_list)
             return reply

@@ -139,7 +139,7 @@ def open_export(path: Path) -> tuple[About, int, Iterator[Line]]:
         raise _no_export(path) from None
     first = text.partition("\n")[0]
     if first.startswith("{") and MARK in first:
-        return _about(first, path), text.count("\n") - 1, _json_lines(text.splitlines()[1:])
+        return _about(first, path), text.count("\n") - 1, _json_lines(text.rstrip("\n").split("\n")[1:])
     if first.startswith("sequence,") and first.rstrip("\r").endswith(f",{SEALED}"):
         lines = list(_csv_lines(text))
         return About(lines[0].place if lines else 1), len(lines), iter(lines)

@@ -59,10 +59,15 @@ async def announce_act(client: Client, what: str, watch_list: str) -> None:
         announce(what, watch_list, f"version {reply.record.record_version} ({state(reply.record, time.time())})")
 
 
+def record_json(record: WatchListRecord) -> dict[str, object]:
+    """A list for other software, without the signed acts that the audit is still owed: they are bytes."""
+    return record.model_dump(mode="json", exclude={"owed": {"__all__": {"sealed"}}})
+
+
 def print_done(record: WatchListRecord, as_json: bool) -> None:
     """Shows a list after an act."""
     if as_json:
-        print_json(record.model_dump())
+        print_json(record_json(record))
         return
     for line in done_lines(record, time.time()):
         out.print(line, highlight=False, soft_wrap=True)

@@ -23,7 +23,7 @@ from services.cli.client import Client
 from services.cli.console import out
 from services.cli.deadline import parse_deadline
 from services.cli.times import TIME_HELP
-from services.cli.watchlists.acts import ListArgument, SubjectArgument, do_act
+from services.cli.watchlists.acts import ListArgument, SubjectArgument, do_act, record_json
 from services.cli.watchlists.enrolment import duplicates, enrol, import_list
 from services.cli.watchlists.importing import entries_of
 from services.cli.watchlists.tables import entries_table, lists_table, record_lines
@@ -92,7 +92,7 @@ def list_lists(as_json: JsonOption = False) -> None:
 
     records = look(work).records
     if as_json:
-        print_json([record.model_dump() for record in records])
+        print_json([record_json(record) for record in records])
     elif records:
         out.print(lists_table(records, time.time()))
     else:
@@ -119,7 +119,7 @@ def show(
     reply, listed, known_as = look(work)
     if as_json:
         shown = [{**entry.model_dump(), "name": known_as.get(entry.subject, "")} for entry in listed]
-        print_json({**reply.record.model_dump(), **({"entries": shown} if entries or names else {})})
+        print_json({**record_json(reply.record), **({"entries": shown} if entries or names else {})})
         return
     for line in record_lines(reply.record, time.time()):
         out.print(line, highlight=False, soft_wrap=True)

@@ -21,7 +21,7 @@ from proto.requests.watchlists import DuplicatesReply, DuplicatesRequest, ListRe
 from services.cli.acting import print_json, request
 from services.cli.client import Client
 from services.cli.console import err, out
-from services.cli.watchlists.acts import announce_act, print_done
+from services.cli.watchlists.acts import announce_act, print_done, record_json
 from services.cli.watchlists.importing import ImportResult, NothingEnrolledError, abort_import, import_images
 from services.cli.watchlists.manifest import NEEDED, BadRow, Manifest, entry_form, read_manifest
 from services.cli.watchlists.reference_images import ImageFile, Refusal, folder_images
@@ -259,7 +259,7 @@ def as_json(
         "bad_rows": [{"line": row.line, "reason": row.reason, "remedy": row.remedy} for row in bad],
         "possible_duplicates": [pair.model_dump() for pair in pairs.pairs] if pairs else None,
         "seconds": round(seconds, 3),
-        "list": result.record.model_dump() if result.record else None,
+        "list": record_json(result.record) if result.record else None,
     }
 
 

@@ -124,6 +124,8 @@ class Teller:
 
     def _may_intervene(self, case: Case, record: DeploymentRecord) -> bool:
         """Whether an intervention may be suggested, by the rules of the deployment and not by the case alone."""
+        if case.is_gone(self._office.clock()):  # whoever was told of it now could compare nothing
+            return False
         profile = self._office.profiles.get(record.draft.profile)
         if profile is None or profile.stamp or record.binding.stamp:
             return False

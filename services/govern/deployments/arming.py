@@ -280,9 +280,9 @@ def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-RULES_OF_AMENDMENTS: tuple[Rule, ...] = (_lists, _size, _seeds, _calibrated, _rate, _cameras)
+RULES_OF_AMENDMENTS: tuple[Rule, ...] = (_judge, _lists, _size, _seeds, _calibrated, _rate, _cameras)
 RULES: tuple[Rule, ...] = (
-    *(_authorised, _authoriser, _window, _documents, _public, _judge, _backlog),
+    *(_authorised, _authoriser, _window, _documents, _public, _backlog),
     *(_ages, _minors),
     *RULES_OF_AMENDMENTS,
 )

@@ -35,7 +35,7 @@ class Situation:
         claims: by list, the deployment that it belongs to, where that is another.
         open_alerts: of other deployments, that nobody has decided about and somebody still can.
         lapsed_alerts: of other deployments, that were deleted before enough people had decided about them.
-        urgency_before: another deployment that used a list or a camera of this one in urgency, and ended lately
+        urgency_before: another deployment that uses a list or a camera of this one in urgency, or did until lately,
             without a judge's word; empty where there is none.
         authoriser: who authorised it, as the roster has that officer now; `None` where nobody is.
     """
@@ -130,11 +130,12 @@ def _was_there(watch_list: WatchListRecord, deployment: DeploymentRecord) -> boo
 
 
 def _urgency_before(office: Office, record: DeploymentRecord, profile: Profile) -> str:
-    """An urgent deployment with a list or a camera of this one that ended lately without a word of a judge."""
+    """An urgent deployment with a list or a camera of this one that runs, or ended lately, without a judge's word."""
     since = office.clock() - profile.urgency_pause_hours * HOUR_S
     for other in office.all_deployments.all().values():
         ran_unauthorised = other.draft.urgent and other.armed_at and not other.draft.judicial_authorisation
-        if other.id != record.id and ran_unauthorised and other.ended_at > since and _share(record.draft, other.draft):
+        lately = not other.ended_at or other.ended_at > since
+        if other.id != record.id and ran_unauthorised and lately and _share(record.draft, other.draft):
             return other.id
     return ""
 

@@ -113,7 +113,7 @@ def _arm(office: Office, record: DeploymentRecord, _signed: Signed[TransitionReq
     now = office.clock()
     binding = bind(situation)
     changes: Changes = {"threshold": threshold, "armed_at": record.armed_at or now, "binding": binding}
-    if not record.armed_at and _runs_unauthorised(situation):
+    if not record.urgent_until and _runs_unauthorised(situation):
         changes["urgent_until"] = now + situation.profile.urgency_hours * HOUR_S
     return changes, {**evidence, **told(binding)}
 

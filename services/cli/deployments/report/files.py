@@ -158,7 +158,7 @@ def as_json(summary: Summary, now: float) -> str:
         "armed": [[iso(start), iso(end)] for start, end in summary.periods],
         "deployment": draft.model_dump(mode="json"),
         "deeds": [{"version": n, **_deed(deed)} for n, deed in enumerate(reply.record.deeds, 1)],
-        "lists": [one.model_dump(mode="json", exclude={"deeds"}) for one in reply.lists],
+        "lists": [one.model_dump(mode="json", exclude={"deeds", "owed"}) for one in reply.lists],
         "alerts": [_alert(case) for case in reply.cases],
         "passages": [{"camera": passage.camera, "at": iso(passage.at)} for passage in reply.passages],
         "faces_by_minute": {

@@ -2,10 +2,11 @@
 
 import pytest
 
-from libs.errors import ConflictError, MissingError, PermanentError
+from libs.errors import ConflictError, MissingError, PermanentError, TransientError
 from libs.officers import ForbiddenError
 from proto import subjects
 from services.match.provenance import reviewed
+from tests.examples import changed
 from tests.match_desk import NOTHING, DeadError, MatchDesk, picture, png
 
 MANIFEST = "f6" * 32
@@ -237,6 +238,43 @@ async def test_an_image_of_an_import_by_itself_names_no_import_and_is_refused_wh
     await begun(desk)
     with pytest.raises(ConflictError, match="is under way: complete it"):
         await desk.enrol("S-1", 1)
+
+
+async def test_nobody_is_added_to_a_list_that_was_armed_while_their_image_was_looked_at(desk, clock):
+    ask = desk.peers.ask
+
+    async def arming(subject, *rest):
+        if subject == subjects.EMBED:
+            window = {"starts_at": clock.now - 10, "ends_at": clock.now + 1000}
+            desk.warrants["d"] = changed("warrant", watch_lists=("wanted",), seed_lists=(), state="armed", **window)
+        return await ask(subject, *rest)
+
+    desk.peers.ask = arming
+    with pytest.raises(ConflictError, match="armed"):
+        await desk.enrol("S-1", 1)
+    assert desk.biometrics() == NOTHING
+
+
+async def test_an_enrolment_that_failed_before_it_was_counted_is_counted_when_it_is_asked_for_again(desk, monkeypatch):
+    async def away(*_):
+        raise TransientError("the bus is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(desk.membership, "_count", away)
+        with pytest.raises(TransientError):
+            await desk.enrol("S-1", 1)
+    assert (await desk.enrol("S-1", 1)).already
+    assert (desk.list().subjects, desk.list().references) == (1, 1)
+
+
+async def test_an_import_that_was_taken_back_is_not_said_to_be_complete(desk):
+    import_id = await begun(desk)
+    await desk.enrol("S-1", 1, import_id)
+    await desk.step("complete", import_id)
+    second = (await desk.step("begin", manifest_sha256="a7" * 32, images=1)).import_id
+    await desk.step("abort", second)
+    with pytest.raises(ConflictError, match="is under way"):
+        await desk.step("complete", second)
 
 
 async def test_a_name_is_taken_back_with_its_entry(desk):

@@ -516,6 +516,19 @@ async def test_a_record_that_says_confirmed_and_has_not_the_decisions_suggests_n
     assert two.wire.interventions == []
 
 
+async def test_an_intervention_that_a_crash_kept_from_being_told_is_not_told_once_the_alert_is_past_its_time(
+    work, clock
+):
+    await work.alert()
+    work.ledger.fails_at = "intervention"
+    await work.decide("d-green")
+    work.ledger.fails_at = None
+    clock.now = work.case().expires_at
+    work.restarted()
+    await work.cases.escalate_due()
+    assert work.wire.interventions == []
+
+
 async def test_a_record_that_asks_for_fewer_people_than_its_profile_suggests_nothing(two):
     await two.alert()
     await two.decide("d-green")

@@ -200,6 +200,16 @@ async def test_no_second_urgency_follows_on_one_that_no_judge_authorised(eu):
     assert found(eu, **urgent) == ()
 
 
+@pytest.mark.parametrize("state", ["armed", "suspended"])
+async def test_no_second_urgency_runs_beside_one_that_no_judge_has_authorised_yet(eu, state):
+    urgent = {"judicial_authorisation": "", "urgent": True}
+    changes = {"deployment": "first", "watch_lists": ("others",), "seed_lists": (), **urgent}
+    draft = eu.record.draft.model_copy(update=changes)
+    fields = {"draft": draft, "state": state, "armed_at": eu.clock.now - 23 * HOUR_S, "ended_at": 0.0}
+    eu.deployments.records["first"] = eu.record.model_copy(update=fields), 1
+    assert only(eu, **urgent).startswith("first used the same lists or cameras in urgency")
+
+
 # -- lists
 
 

@@ -168,6 +168,16 @@ async def test_arming_it_again_does_not_give_it_more_time(work):
     assert work.record.urgent_until == work.warrant.ends_at == armed_at + 2 * HOUR_S
 
 
+async def test_a_profile_that_takes_a_judge_by_now_gives_what_is_armed_again_its_hours_and_no_more(work):
+    eu = load_profiles()["eu-ai-act"]
+    work.profiles["eu-ai-act"] = eu.model_copy(update={"judicial_authorisation": False, "urgency_hours": 0.0})
+    await work.to("armed", **URGENT)
+    await work.do("suspend")
+    work.profiles["eu-ai-act"] = eu.model_copy(update={"urgency_hours": 2.0})
+    await work.do("arm")
+    assert work.record.urgent_until == work.warrant.ends_at == work.clock.now + 2 * HOUR_S
+
+
 async def test_without_a_judge_in_time_it_stops_and_all_of_it_is_deleted(work):
     work.profiles["eu-ai-act"] = load_profiles()["eu-ai-act"].model_copy(update={"urgency_hours": 2.0})
     await work.to("armed", **URGENT)
