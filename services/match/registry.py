@@ -228,9 +228,19 @@ def audit_request(record: WatchListRecord, owed: OwedEntry) -> AuditRequest:
     )
 
 
+def promise(record: WatchListRecord) -> OwedEntry:
+    """What a list that is being destroyed owes the audit of that; what else happens meanwhile may be owed after it."""
+    return next(owed for owed in reversed(record.owed) if owed.event == "watchlist.destroyed")
+
+
+def without_promise(record: WatchListRecord) -> tuple[OwedEntry, ...]:
+    """The rest of what it owes."""
+    return tuple(owed for owed in record.owed if owed != promise(record))
+
+
 def _payable(record: WatchListRecord) -> tuple[OwedEntry, ...]:
     """What is owed and done: a destruction that is under way is told when it is over."""
-    return record.owed[:-1] if record.state == "destroying" else record.owed
+    return without_promise(record) if record.state == "destroying" else record.owed
 
 
 def _without(paid: OwedEntry, record: WatchListRecord) -> WatchListRecord:

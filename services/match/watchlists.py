@@ -24,7 +24,7 @@ from proto.watchlists import WatchListRecord
 from services.match.admission import must_take
 from services.match.erasure import erase_list
 from services.match.provenance import counts
-from services.match.registry import Registry, owing, with_deed
+from services.match.registry import Registry, owing, promise, with_deed, without_promise
 
 
 class WatchLists:
@@ -159,9 +159,8 @@ class WatchLists:
                 "references": gone.references,
                 "inputs_sha256": gone.inputs_sha256,
             }
-            *before, promised = record.owed
-            told = promised.model_copy(update={"details": details})
-            return gone.model_copy(update={"owed": (*before, told)})
+            told = promise(record).model_copy(update={"details": details})
+            return gone.model_copy(update={"owed": (*without_promise(record), told)})
 
         await registry.change(name, destroyed)
 

@@ -373,14 +373,14 @@ def test_what_a_person_mistypes_is_one_line_with_a_remedy(audit, arguments):
     assert refused.value.remedy
 
 
-def test_a_deployment_that_there_is_not_is_told_from_one_of_which_there_is_no_entry(audit, nats_server, log):
+def test_a_deployment_that_there_is_not_is_told_from_one_of_which_there_is_no_entry(audit, nats_server, log, crew):
     with pytest.raises(UserError, match="there is no deployment nope: see `watchline deployment list`") as refused:
         audit("show", "--deployment", "nope")
     assert refused.value.exit_code == 1
 
     async def put():
         async with connect(NatsSettings(url=nats_server.url), "tests", log) as bus:
-            record = changed("deployment_record")
+            record = crew.govern.seal(changed("deployment_record"))
             await Records(bus, subjects.DEPLOYMENTS, type(record)).put(subjects.key("silent"), record)
 
     asyncio.run(put())

@@ -20,7 +20,6 @@ from libs.seals import PublicKey, SealError
 from libs.settings import TrustSettings, load
 from proto import subjects
 from proto.audit import AuditEntry, AuditHead
-from proto.deployments import DeploymentRecord
 from proto.requests.deployments import DeploymentRequest
 from proto.sealed import Sealed
 from services.cli.acting import request
@@ -153,7 +152,7 @@ async def must_be_known(deployment: str) -> None:
     """
     async with open_client() as client:
         ask = request(DeploymentRequest, deployment=deployment)
-        if await Records(client.bus, subjects.DEPLOYMENTS, DeploymentRecord).get(subjects.key(ask.deployment)) is None:
+        if await Records(client.bus, subjects.DEPLOYMENTS, Sealed).get(subjects.key(ask.deployment)) is None:
             raise UserError(f"there is no deployment {deployment}", "see `watchline deployment list`", 1)
 
 

@@ -67,7 +67,7 @@ class Reconciler:
         self._warrants = WarrantDesk(office)
         self._told: dict[str, int] = {}
         """How many deeds of each deployment are known to be in the audit."""
-        self._settled: dict[str, int] = {}
+        self._settled: dict[str, tuple[int, bool]] = {}
         """The version of each deployment from which everything has followed."""
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """An act and the look at all deployments do not get into each other's way."""
@@ -88,7 +88,11 @@ class Reconciler:
     def _is_settled(self, record: DeploymentRecord) -> bool:
         """Whether nothing can follow from the record any more: all has, and no warrant of it covers anything."""
         is_over = record.state in ("refused", "purged") and self._office.clock() >= record.draft.ends_at
-        return is_over and self._settled.get(record.id) == record.record_version
+        return is_over and self._settled.get(record.id) == self._as_it_is(record)
+
+    def _as_it_is(self, record: DeploymentRecord) -> tuple[int, bool]:
+        """What follows from a record that is over: it changes with its version, and when its lists are due."""
+        return record.record_version, lists_are_due(record, self._office)
 
     async def _try(self, deployment: str, restarted: bool = False) -> None:
         with surviving(self._office.log, "deployment.waits", deployment=deployment):
@@ -106,7 +110,7 @@ class Reconciler:
             while (decided := due(record, self._office, restarted)) is not None:
                 record, revision = await self._decide(record, revision, decided)
             record = await self._follow(record, revision)
-            self._settled[record.id] = record.record_version
+            self._settled[record.id] = self._as_it_is(record)
             return record
 
     async def _follow(self, record: DeploymentRecord, revision: int) -> DeploymentRecord:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.errors import ConflictError, MissingError, PermanentError
+from libs.errors import ConflictError, MissingError, PermanentError, TransientError
 from libs.officers import ForbiddenError
 from proto import codec
 from proto.requests.listing import ListRequest
@@ -374,3 +374,26 @@ async def test_while_govern_is_away_nothing_is_asked_for_the_entries_after_the_f
     before = len(desk.peers.asks)
     await desk.sweeper.sweep()
     assert len(desk.peers.asks) == before + 1
+
+
+async def test_the_proof_of_a_destruction_is_its_own_though_an_entry_expired_while_it_was_under_way(
+    desk, clock, monkeypatch
+):
+    await desk.create()
+    await desk.enrol("S-1", 1)
+    await desk.enrol("S-2", 2, expires_at=clock.now + 10)
+    clock.advance(11)
+    before = desk.list()
+
+    async def away(*_):
+        raise TransientError("the gallery is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(desk.gallery, "drop", away)
+        with pytest.raises(TransientError):
+            await desk.destroy()
+        await desk.sweeper._look_after(before)  # as it had read the list before that
+    await desk.sweeper.sweep()
+    told = {request.event: request.details for request in desk.peers.audit}
+    assert told["watchlist.destroyed"]["people_erased"] >= 1
+    assert "people_erased" not in told["watchlist.removed"]

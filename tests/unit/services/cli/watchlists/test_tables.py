@@ -1,8 +1,11 @@
 """What a person reads of lists and imports says one person and two people."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+from proto.watchlists import OwedEntry
+from services.cli.watchlists.acts import record_json
 from services.cli.watchlists.importing import ImportResult
 from services.cli.watchlists.manifest import BadRow
 from services.cli.watchlists.reference_images import Refusal
@@ -45,3 +48,10 @@ def test_what_was_refused_is_named_by_its_line_and_path_in_the_manifest_or_by_it
     bad = BadRow(9, "", "x.jpg", "subject is empty", "fill in subject")
     table = refusals_table([REFUSAL, replace(REFUSAL, line=0)], [bad])
     assert list(table.columns[0].cells) == ["line 9", "line 7: north/a.jpg", "a.jpg"]
+
+
+def test_a_list_that_owes_the_audit_an_act_is_told_to_other_software_without_the_act_itself():
+    owed = OwedEntry(record_version=1, event="watchlist.created", deed=ONE.deeds[0], sealed=b"\xff\xfe")
+    told = json.dumps(record_json(ONE.model_copy(update={"owed": (owed,)})))
+    assert [one["event"] for one in json.loads(told)["owed"]] == ["watchlist.created"]
+    assert "sealed" not in told

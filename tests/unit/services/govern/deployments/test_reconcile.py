@@ -178,6 +178,17 @@ async def test_a_profile_that_takes_a_judge_by_now_gives_what_is_armed_again_its
     assert work.record.urgent_until == work.warrant.ends_at == work.clock.now + 2 * HOUR_S
 
 
+async def test_lists_that_outlive_a_purge_are_destroyed_when_they_are_due(work):
+    uk = load_profiles()["uk-police"]
+    work.profiles["uk-police"] = uk.model_copy(update={"list_destroyed_after_hours": 24.0})
+    await work.to("ended")
+    await work.do("purge")
+    work.clock.advance(20 * HOUR_S)
+    assert [line for line in await look(work) if "destroy" in line] == []
+    work.clock.advance(5 * HOUR_S)
+    assert [line for line in await look(work) if "destroy" in line] != []
+
+
 async def test_without_a_judge_in_time_it_stops_and_all_of_it_is_deleted(work):
     work.profiles["eu-ai-act"] = load_profiles()["eu-ai-act"].model_copy(update={"urgency_hours": 2.0})
     await work.to("armed", **URGENT)
