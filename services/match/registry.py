@@ -235,7 +235,7 @@ def promise(record: WatchListRecord) -> OwedEntry:
 
 def without_promise(record: WatchListRecord) -> tuple[OwedEntry, ...]:
     """The rest of what it owes."""
-    return tuple(owed for owed in record.owed if owed != promise(record))
+    return _without(promise(record), record).owed
 
 
 def _payable(record: WatchListRecord) -> tuple[OwedEntry, ...]:
