@@ -54,7 +54,8 @@ class WatchListRecord(Message):
 
     form: WatchListForm
     record_version: int = Field(ge=1)
-    state: Literal["ready", "importing", "destroying", "destroyed"]
+    state: Literal["ready", "importing", "aborting", "destroying", "destroyed"]
+    """`aborting`: its import is being taken back, and `destroying`: both are finished also after a crash."""
     deeds: tuple[Deed, ...]
     """Every act, the newest last, an import counting as one; not more than the last 64."""
     created_at: float
@@ -68,6 +69,8 @@ class WatchListRecord(Message):
     inputs_sha256: str = ""
     """SHA-256 over the sorted hashes of its image files: which images it was built from."""
     destroyed_at: float = 0.0
+    removing: tuple[SubjectId, ...] = ()
+    """Who is being taken off: not searched for any more, and erased also after a crash."""
     owed: tuple[OwedEntry, ...] = ()
     """Acts that are done and not in the audit yet."""
 
@@ -111,7 +114,7 @@ class EnrolledImage(Value):
     """One reference of an entry: the hash of its image file, never the image."""
 
     reference: str
-    """Its name within the entry; empty once it is gone, for it may be the name of a file that names a person."""
+    """What people call it; empty once it is gone, for it may be the name of a file that names a person."""
     sha256: Sha256
     quality: float
     enrolled_at: float

@@ -231,6 +231,7 @@ class MatchDesk:
         self.portraits = before.portraits if before else Pictures(self.life)
         self.peers = before.peers if before else Peers()
         self.warrants = before.warrants if before else Warrants()
+        self.files = before.files if before else {}
         self.registry = Registry(
             bus=self.peers,
             lists=self.lists,
@@ -251,7 +252,7 @@ class MatchDesk:
         self.membership = Membership(self.registry, Enrolment(self.peers, VERSION, EnrolmentSettings()))
         self.removals = Removals(self.registry)
         self.duplicates = Duplicates(self.registry, MatchSettings().duplicates_floor)
-        self.sweeper = Sweeper(self.registry, self.watchlists, self.removals)
+        self.sweeper = Sweeper(self.registry, self.watchlists, self.imports, self.removals)
 
     async def _snapshot(self, watch_list):
         return self.registry.book.of(watch_list)
@@ -274,8 +275,8 @@ class MatchDesk:
         request = CreateListRequest(form=list_form(self.clock, watch_list=name, **form))
         return await self.watchlists.create(self.act(request, who))
 
-    async def enrol(self, subject, number=0, import_id="", who="l-stone", name="wanted", **entry):
-        image = self.image(subject, number, **entry)
+    async def enrol(self, subject, number=0, import_id="", who="l-stone", name="wanted", person="", **entry):
+        image = self.image(subject, number, name=person, **entry)
         if import_id:
             (reply,) = await self.bring([image], import_id, who, name)
             return reply
@@ -287,12 +288,10 @@ class MatchDesk:
         return (await self.membership.enrol_images(self.act(request, who))).images
 
     def image(self, subject, number=0, **entry):
-        return ReferenceImage(
-            subject=subject,
-            reference=entry.pop("reference", f"{number}.png"),
-            image=entry.pop("image", None) or png(picture(number)),
-            entry=entry_form(self.clock, **entry),
-        )
+        reference = entry.pop("reference", f"{number}.png")
+        image = entry.pop("image", None) or png(picture(number))
+        self.files.setdefault((subject, sha256(image)), reference)
+        return ReferenceImage(subject=subject, reference=reference, image=image, entry=entry_form(self.clock, **entry))
 
     async def step(self, step, import_id="", who="l-stone", name="wanted", **rest):
         request = ImportRequest(watch_list=name, step=step, import_id=import_id, **rest)
@@ -317,10 +316,14 @@ class MatchDesk:
         return await self.duplicates.find(self.act(self.duplicates_request(name, threshold), who))
 
     def biometrics(self, name="wanted"):
-        """Whatever of a list is a template, a picture or a name: references, portraits and names by key."""
+        """Whatever of a list is a template, a picture or a name: references, portraits and names by key.
+
+        References by what the image was called, where it came by `image`.
+        """
         prefix = subjects.key(name) + "."
+        kept = (reference.split("/") for reference in self.gallery.lists.get(name, {}))
         return (
-            sorted(self.gallery.lists.get(name, {})),
+            sorted(f"{subject}/{self.files.get((subject, file), file)}" for subject, file in kept),
             sorted(key for key in self.portraits.kept if key.startswith(f"reference.{prefix}")),
             sorted(key for key in self.names.records if key.startswith(prefix)),
         )

@@ -90,9 +90,10 @@ async def _opened(
     arrived = asyncio.Queue[Msg](AHEAD)
     with as_transient(f"{stream} could not be read"):
         reader = await jetstream.subscribe(subject, stream=stream, cb=arrived.put, ordered_consumer=True, config=config)
-        info = await reader.consumer_info()
-    delivered = info.delivered.consumer_seq if info.delivered else 0
     try:
+        with as_transient(f"{stream} could not be read"):
+            info = await reader.consumer_info()
+        delivered = info.delivered.consumer_seq if info.delivered else 0
         yield arrived if info.num_pending or delivered else None
     finally:
         with suppress(nats.errors.Error):

@@ -1,7 +1,8 @@
 """Adds images to lists, several at a time: which of them are taken, and in which order what is written.
 
 Nothing is said to be there before it is: the reference is written first, then the portrait and the name, and last the
-entry. So a program that dies in between leaves what the sweeper erases, never a person of whom something is missing.
+entry. So what is cut short in between leaves what the sweeper erases, never a person of whom something is missing.
+References go by the hash of their file, so no image ever takes the place of another.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.bus import Conflict
-from libs.errors import ConflictError
+from libs.errors import ConflictError, TransientError
 from libs.gallery import Reference
 from libs.waiting import settled
 from proto import subjects
@@ -20,7 +21,7 @@ from proto.messages import EnrolReply
 from proto.requests.watchlists import ReferenceImage
 from proto.watchlists import EnrolledImage, EntryRecord, NameRecord
 from services.match.enrolment import Enrolment, FaceReference, RefusedImageError
-from services.match.provenance import has_image, live, not_taken, reviewed, with_image
+from services.match.provenance import has_image, live, not_taken, reference_id, reviewed, with_image
 from services.match.registry import ATTEMPTS, Registry
 
 
@@ -96,7 +97,8 @@ class Additions:
         if chosen.usable:
             self._registry.must_be_unarmed(batch.watch_list)  # looking at the images takes seconds
             await first()
-            await self._write(batch, chosen.usable)
+            with self._registry.untidy_if_cut_short(batch.watch_list):
+                await self._write(batch, chosen.usable)
         for copy, one in chosen.copies:
             copy.reply = _told(one).model_copy(update={"reference": copy.of.reference, "already": True})
         return [_told(image) for image in images]
@@ -110,13 +112,24 @@ class Additions:
         """Answers for an image that need not be looked at: it is there, or cannot be taken whatever it shows."""
         of, key = image.of, subjects.key(batch.watch_list, image.of.subject)
         entry = self._registry.book.entries.get(key)
+        self._must_stay(batch, entry)
         if has_image(entry, image.sha256):
             await self._review(key, image.sha256)
             image.reply = _reply(batch, of, enrolled=True, already=True)
-            return
-        named_before = entry is not None and any(one.reference == of.reference for one in live(entry))
-        if problem := _problem(of, self._registry.clock(), named_before=named_before):
+        elif problem := _problem(of, self._registry.clock()):
             image.reply = _refused(batch, of, problem)
+
+    def _must_stay(self, batch: Batch, entry: EntryRecord | None) -> None:
+        """Does nothing for an entry that is not about to be erased, with all that would be added to it.
+
+        Raises:
+            TransientError: it is: a sweep later it is gone.
+        """
+        if entry is None or entry.form is None:
+            return
+        leaving = self._registry.known(batch.watch_list).removing
+        if entry.subject in leaving or entry.form.expires_at <= self._registry.clock():
+            raise TransientError("an entry that has expired, or was removed, is still being erased: ask again")
 
     async def _review(self, key: str, digest: str) -> None:
         """Notes that an image which is there was put forward again: a list is as old as what nobody has reviewed."""
@@ -143,7 +156,7 @@ class Additions:
     def _reference(self, one: _Usable, now: float) -> Reference:
         return Reference(
             subject=one.of.subject,
-            reference=f"{one.of.subject}/{one.of.reference}",
+            reference=reference_id(one.of.subject, one.image.sha256),
             template=one.face.template,
             template_version=self._registry.template_version,
             enrolled_at=now,
@@ -165,7 +178,7 @@ class Additions:
             await self._show(batch, before, own)
             entry = before or EntryRecord(watch_list=batch.watch_list, subject=subject, images=())
             for one in own:
-                note = not_taken(entry, one.of.entry)
+                note = not_taken(entry, one.of.entry, await self._name(batch, before, one))
                 one.image.reply = _reply(batch, one.of, enrolled=True, reason=note, quality=one.face.quality)
                 entry = with_image(entry, one.of.entry, _enrolled(batch, one, now))
             try:
@@ -175,6 +188,13 @@ class Additions:
                 continue
             return
         raise ConflictError("somebody else is changing the entry: try again")
+
+    async def _name(self, batch: Batch, before: EntryRecord | None, one: _Usable) -> str:
+        """The name that the subject of an image was listed with; looked up only where the image comes with one."""
+        if before is None or before.form is None or not one.of.entry.name:
+            return one.of.entry.name
+        found = await self._registry.names.get(subjects.key(batch.watch_list, before.subject))
+        return found[0].name if found else ""
 
     async def _show(self, batch: Batch, before: EntryRecord | None, own: Sequence[_Usable]) -> None:
         """Keeps the name of a new entry and the portrait of its best image.
@@ -196,45 +216,31 @@ def sha256_of(image: ReferenceImage) -> str:
     return hashlib.sha256(image.image).hexdigest()
 
 
-def _problem(image: ReferenceImage, now: float, *, named_before: bool) -> RefusedImageError | None:
+def _problem(image: ReferenceImage, now: float) -> RefusedImageError | None:
     """Why the particulars of an image cannot be taken, if they cannot."""
     if image.entry.expires_at <= now:
         return RefusedImageError("the entry has expired", "give a later time to expire")
-    if "/" in image.reference or not image.reference.isprintable():
-        return RefusedImageError("the reference has a slash or a control character in it", "give it another name")
-    return _name_taken(image.reference) if named_before else None
+    if not image.reference.isprintable():
+        return RefusedImageError("the name of the reference has a control character in it", "give it another")
+    return None
 
 
 def _choose(
     batch: Batch, images: Sequence[_OnItsWay], faces: Mapping[str, FaceReference | RefusedImageError]
 ) -> _Chosen:
-    """Which images are written, by what their files show, and the replies to those that are refused.
-
-    Of two that have one name for one subject, the first that is usable has it.
-    """
+    """Which images are written, by what their files show, and the replies to those that are refused."""
     chosen = _Chosen([], [])
     by_file: dict[tuple[str, str], _OnItsWay] = {}
-    named: set[tuple[str, str]] = set()
     for image in images:
-        face, subject, reference = faces[image.sha256], image.of.subject, image.of.reference
+        face, file = faces[image.sha256], (image.of.subject, image.sha256)
         if isinstance(face, RefusedImageError):
             image.reply = _refused(batch, image.of, face)
-        elif one := by_file.get((subject, image.sha256)):
+        elif one := by_file.get(file):
             chosen.copies.append((image, one))
-        elif (subject, reference) in named:
-            image.reply = _refused(batch, image.of, _name_taken(reference))
         else:
-            by_file[subject, image.sha256] = image
-            named.add((subject, reference))
+            by_file[file] = image
             chosen.usable.append(_Usable(image, face))
     return chosen
-
-
-def _name_taken(reference: str) -> RefusedImageError:
-    return RefusedImageError(
-        f"another image named {reference} is enrolled for the subject",
-        "give the file another name, or remove the entry first",
-    )
 
 
 def _enrolled(batch: Batch, one: _Usable, now: float) -> EnrolledImage:

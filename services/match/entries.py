@@ -42,9 +42,12 @@ class Entries:
         return record is not None and record.created_at == created_at
 
     def is_current(self, watch_list: str, subject: str, now: float) -> bool:
-        """Whether the subject is on the list at `now` (Unix seconds): neither removed nor expired."""
-        record = self.entries.get(subjects.key(watch_list, subject))
-        return record is not None and record.form is not None and now < record.form.expires_at
+        """Whether the subject is on the list at `now` (Unix seconds): neither removed, nor being so, nor expired."""
+        listed = self.lists.get(subjects.key(watch_list))
+        entry = self.entries.get(subjects.key(watch_list, subject))
+        if listed is None or subject in listed.removing:
+            return False
+        return entry is not None and entry.form is not None and now < entry.form.expires_at
 
     def of(self, watch_list: str) -> dict[str, EntryRecord]:
         """The entries of a list, by subject: also those whose person is no longer on it."""

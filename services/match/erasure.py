@@ -13,7 +13,7 @@ from libs.gallery import ReferenceEntry, UnknownWatchListError
 from libs.waiting import settled
 from proto import subjects
 from proto.watchlists import EntryRecord
-from services.match.provenance import live, stripped
+from services.match.provenance import live, reference_id, stripped
 from services.match.registry import Registry
 
 T = TypeVar("T")
@@ -51,12 +51,8 @@ async def erase_orphans(registry: Registry, watch_list: str, entries: Iterable[E
         TransientError: the bus or the gallery is away.
     """
     known = {entry.subject: entry for entry in entries}
-    spoken_for = {(entry.subject, image.reference) for entry in known.values() for image in live(entry)}
-    orphans = [
-        reference
-        for reference in await _references(registry, watch_list)
-        if (reference.subject, reference.reference.removeprefix(f"{reference.subject}/")) not in spoken_for
-    ]
+    spoken_for = {reference_id(entry.subject, image.sha256) for entry in known.values() for image in live(entry)}
+    orphans = [one for one in await _references(registry, watch_list) if one.reference not in spoken_for]
     on_it = {entry.subject for entry in known.values() if entry.form is not None}
     await erase_people(registry, watch_list, {orphan.subject for orphan in orphans} - on_it)
     if orphans:

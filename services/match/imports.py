@@ -40,6 +40,7 @@ class Imports:
         name = signed.request.watch_list
         async with self._registry.turns.alone(name):
             must_take(signed, await self._registry.read(name))
+            await self._take_back(name)
             match signed.request.step:
                 case "begin":
                     await self._registry.change(name, partial(self._begun, signed, _new_id(signed.request)))
@@ -48,6 +49,12 @@ class Imports:
                 case "abort":
                     await self._abort(signed)
             return ListReply(record=await self._registry.report(name))
+
+    async def finish_aborting(self, name: str) -> None:
+        """Goes on taking back an import where a program that died left off. Raises `TransientError`."""
+        async with self._registry.turns.alone(name):
+            await self._take_back(name)
+            await self._registry.report(name)
 
     def _begun(self, signed: Signed[ImportRequest], new_id: str, record: WatchListRecord) -> WatchListRecord:
         request = signed.request
@@ -92,41 +99,46 @@ class Imports:
         await self._registry.change(request.watch_list, completed)
 
     async def _abort(self, signed: Signed[ImportRequest]) -> None:
+        """Takes the import back; what is written first says so, so that it is finished whatever happens."""
         request, registry = signed.request, self._registry
-        record = await registry.read(request.watch_list)
-        if record.state == "ready" and _was_last("abort_import", request, record):
-            return
-        _must_be_under_way(request, record)
-        taken_back = await self._take_back(request)
+        added = (await registry.snapshot(request.watch_list)).values()
+        details: Details = {
+            "import_id": request.import_id,
+            "images_taken_back": sum(image.import_id == request.import_id for entry in added for image in entry.images),
+        }
 
-        def aborted(now: WatchListRecord) -> WatchListRecord:
-            _must_be_under_way(request, now)
+        def aborting(record: WatchListRecord) -> WatchListRecord:
+            if record.state == "ready" and _was_last("abort_import", request, record):
+                return record
+            _must_be_under_way(request, record)
             deed = signed.deed("abort_import", _named(request))
-            return owing(
-                with_deed(now, deed, state="ready", import_id=""),
-                "watchlist.import_aborted",
-                {"import_id": request.import_id, "images_taken_back": taken_back},
-                signed.sealed,
-            )
+            return owing(with_deed(record, deed, state="aborting"), "watchlist.import_aborted", details, signed.sealed)
 
-        await registry.change(request.watch_list, aborted)
+        await registry.change(request.watch_list, aborting)
+        await self._take_back(request.watch_list)
 
-    async def _take_back(self, request: ImportRequest) -> int:
-        """How many images of the import were taken back: theirs alone, and nothing of what was there before."""
-        registry, name = self._registry, request.watch_list
+    async def _take_back(self, name: str) -> None:
+        """Takes back the import that is to be, if one is: its images alone, and nothing of what was there before."""
+        registry, record = self._registry, await self._registry.read(name)
+        if record.state != "aborting":
+            return
         added = [
             entry
             for entry in (await registry.snapshot(name)).values()
-            if any(image.import_id == request.import_id for image in entry.images)
+            if any(image.import_id == record.import_id for image in entry.images)
         ]
-        before = {entry.subject: without_import(entry, request.import_id, registry.clock()) for entry in added}
+        before = {entry.subject: without_import(entry, record.import_id, registry.clock()) for entry in added}
         off_it = {subject for subject, entry in before.items() if entry is None or entry.form is None}
         await erase_people(registry, name, off_it)
         for subject, entry in before.items():
             key = subjects.key(name, subject)
             await (registry.entries.put(key, entry) if entry is not None else registry.entries.erase(key))
         await erase_orphans(registry, name, (await registry.snapshot(name)).values())
-        return sum(image.import_id == request.import_id for entry in added for image in entry.images)
+        await registry.change(name, _taken_back)
+
+
+def _taken_back(record: WatchListRecord) -> WatchListRecord:
+    return record.model_copy(update={"state": "ready", "import_id": ""}) if record.state == "aborting" else record
 
 
 def _new_id(request: ImportRequest) -> str:

@@ -95,15 +95,14 @@ class Membership:
         self._registry.must_be_unarmed(record.id)
         if record.form.expires_at <= self._registry.clock():
             raise ConflictError(f"the watch list {record.id} has expired: create another")
-        if record.state == "importing" and not batch.import_id:
+        if not _awaits(batch, record):
+            if batch.import_id:
+                raise ConflictError(f"no import {batch.import_id} of the watch list {record.id} is under way")
             raise ConflictError(f"an import {record.import_id} is under way: complete it, or take it back, first")
-        if record.import_id != batch.import_id:
-            raise ConflictError(f"no import {batch.import_id} of the watch list {record.id} is under way")
 
     async def _list_of(self, batch: Batch) -> WatchListRecord:
         known = self._registry.known(batch.watch_list)
-        fits = known.state == ("importing" if batch.import_id else "ready") and known.import_id == batch.import_id
-        return known if fits else await self._registry.read(batch.watch_list)
+        return known if _awaits(batch, known) else await self._registry.read(batch.watch_list)
 
     async def _write_down(self, notice: Signed[EnrolmentNotice]) -> None:
         """Writes down an enrolment that is not part of an import: an act of its own.
@@ -123,3 +122,8 @@ class Membership:
     async def _count(self, watch_list: str) -> None:
         now_on_it = counts((await self._registry.snapshot(watch_list)).values())
         await self._registry.change(watch_list, lambda record: counted(record, now_on_it))
+
+
+def _awaits(batch: Batch, record: WatchListRecord) -> bool:
+    """Whether images come onto the list in that way now: those of the import that is under way, or by themselves."""
+    return record.state == ("importing" if batch.import_id else "ready") and record.import_id == batch.import_id

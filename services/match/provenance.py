@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from proto.watchlists import EnrolledImage, EntryForm, EntryRecord, WatchListRecord
 
-OF_THE_IMAGE = {"source", "image_date", "lawful_basis", "name"}
-"""Particulars that each image has of its own; the name is kept elsewhere."""
+OF_THE_IMAGE = {"source", "image_date", "lawful_basis"}
+"""Particulars that each image has of its own."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ def live(entry: EntryRecord) -> tuple[EnrolledImage, ...]:
     return tuple(image for image in entry.images if image.reference)
 
 
+def reference_id(subject: str, sha256: str) -> str:
+    """The id of a reference in the gallery: of an image file for a subject, whatever people call it."""
+    return f"{subject}/{sha256}"
+
+
 def has_image(entry: EntryRecord | None, sha256: str) -> bool:
     """Whether an image file of that hash is enrolled."""
     return entry is not None and any(image.sha256 == sha256 for image in live(entry))
@@ -57,21 +62,22 @@ def reviewed(entry: EntryRecord, sha256: str, now: float) -> EntryRecord:
 
 
 def with_image(entry: EntryRecord, form: EntryForm, image: EnrolledImage) -> EntryRecord:
-    """The entry with one more image, in place of one of the same reference. The particulars it has stay."""
+    """The entry with one more image, in place of one of the same file. The particulars it has stay."""
     own = image.model_copy(
         update={"source": form.source, "image_date": form.image_date, "lawful_basis": form.lawful_basis}
     )
-    others = tuple(other for other in entry.images if other.reference != image.reference)
+    others = tuple(other for other in entry.images if not (other.reference and other.sha256 == image.sha256))
     kept = entry.form if entry.form is not None else form.model_copy(update={"name": ""})
     return entry.model_copy(update={"images": (*others, own), "form": kept, "removed_at": 0.0})
 
 
-def not_taken(entry: EntryRecord | None, form: EntryForm) -> str:
-    """Which particulars of `form` were not taken, because the entry has others; empty where it has none."""
-    if entry is None or entry.form is None:
+def not_taken(entry: EntryRecord, form: EntryForm, name: str) -> str:
+    """Which particulars of `form` were not taken, because the entry, which has that `name`, has others."""
+    if entry.form is None:
         return ""
     had, asked = entry.form.model_dump(exclude=OF_THE_IMAGE), form.model_dump(exclude=OF_THE_IMAGE)
-    other = [name for name, value in asked.items() if had[name] != value]
+    had["name"] = name if asked["name"] else ""
+    other = [field for field, value in asked.items() if had[field] != value]
     return f"the entry keeps the {', '.join(other)} it has" if other else ""
 
 

@@ -8,7 +8,8 @@ once, or at the next sweep. What the audit refuses stays owed, and is seen in th
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
@@ -98,6 +99,8 @@ class Registry:
     template_version: str
     clock: Callable[[], float] = time.time
     turns: Turns = field(default_factory=Turns)
+    tidy: set[str] = field(default_factory=set)
+    """Lists in whose gallery there is nothing but what their entries say, as far as this program has looked."""
     _newest: dict[str, WatchListRecord] = field(default_factory=dict)
     """What this program wrote itself, which the book may not have heard of yet."""
     _refused: set[str] = field(default_factory=set)
@@ -123,6 +126,15 @@ class Registry:
         if not known:
             raise MissingError(f"there is no watch list {watch_list}: create it first")
         return max(known, key=lambda record: record.record_version)
+
+    @contextmanager
+    def untidy_if_cut_short(self, watch_list: str) -> Iterator[None]:
+        """Runs the block; where it fails, the gallery may hold what no entry speaks for, until it is swept."""
+        try:
+            yield
+        except BaseException:
+            self.tidy.discard(watch_list)
+            raise
 
     async def read(self, watch_list: str) -> WatchListRecord:
         """The list as it lies in the bucket now.

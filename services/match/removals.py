@@ -36,13 +36,18 @@ class Removals:
         async with registry.turns.alone(request.watch_list):
             record = await registry.read(request.watch_list)
             must_take(signed, record)
-            if record.state == "importing":
+            if record.import_id:
                 raise ConflictError(f"an import {record.import_id} is under way: complete it, or take it back, first")
-            found = await registry.entries.get(subjects.key(request.watch_list, request.subject))
-            if found is None or found[0].form is None:
-                raise MissingError("that subject is not on the list")
-            await self._take_off([found[0]], signed.deed("remove", request.reason), signed.sealed)
+            if request.subject in record.removing:  # an earlier call did not get further
+                await self._erase(request.watch_list)
+            else:
+                await self._begin([await self._on_it(request)], signed.deed("remove", request.reason), signed.sealed)
             return ListReply(record=await registry.report(request.watch_list))
+
+    async def finish(self, watch_list: str) -> None:
+        """Goes on taking people off a list where a program that died left off. Raises `TransientError`."""
+        async with self._registry.turns.alone(watch_list):
+            await self._erase(watch_list)
 
     async def expire(self, watch_list: str, now: float) -> int:
         """How many people are off the list now because their entries had expired. Raises `TransientError`."""
@@ -51,11 +56,18 @@ class Removals:
             entries = await registry.snapshot(watch_list)
             due = [entry for entry in entries.values() if entry.form is not None and entry.form.expires_at <= now]
             if due:
-                await self._take_off(due, own_deed("remove", "the entries have expired", now))
+                await self._begin(due, own_deed("remove", "the entries have expired", now))
                 await registry.report(watch_list)
             return len(due)
 
-    async def _take_off(self, entries: list[EntryRecord], deed: Deed, sealed: bytes = b"") -> None:
+    async def _on_it(self, request: RemoveEntryRequest) -> EntryRecord:
+        found = await self._registry.entries.get(subjects.key(request.watch_list, request.subject))
+        if found is None or found[0].form is None:
+            raise MissingError("that subject is not on the list")
+        return found[0]
+
+    async def _begin(self, entries: list[EntryRecord], deed: Deed, sealed: bytes = b"") -> None:
+        """Takes people off: what is written first says so, and from then on nobody searches for them."""
         watch_list, subject_ids = entries[0].watch_list, sorted(entry.subject for entry in entries)
         details: Details = {
             "entries": len(entries),
@@ -64,10 +76,25 @@ class Removals:
         }
         if len(entries) == 1:
             details["subject"] = subject_ids[0]
-        await erase_entries(self._registry, watch_list, entries)
-        left = counts((await self._registry.snapshot(watch_list)).values())
+
+        def removing(record: WatchListRecord) -> WatchListRecord:
+            begun = with_deed(record, deed, removing=tuple(sorted({*record.removing, *subject_ids})))
+            return owing(begun, "watchlist.removed", details, sealed)
+
+        await self._registry.change(watch_list, removing)
+        await self._erase(watch_list)
+
+    async def _erase(self, watch_list: str) -> None:
+        """Erases what there is of those who are being taken off."""
+        registry, leaving = self._registry, (await self._registry.read(watch_list)).removing
+        entries = await registry.snapshot(watch_list)
+        still = [entries[subject] for subject in leaving if subject in entries and entries[subject].form is not None]
+        if still:
+            await erase_entries(registry, watch_list, still)
+        left = counts((await registry.snapshot(watch_list)).values())
 
         def removed(record: WatchListRecord) -> WatchListRecord:
-            return owing(counted(with_deed(record, deed), left), "watchlist.removed", details, sealed)
+            rest = tuple(subject for subject in record.removing if subject not in leaving)
+            return counted(record.model_copy(update={"removing": rest}), left)
 
-        await self._registry.change(watch_list, removed)
+        await registry.change(watch_list, removed)

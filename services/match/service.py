@@ -85,7 +85,7 @@ async def _lists_kept(
         "entries": Endpoint(EntriesRequest, lists.entries),
         "duplicates": Endpoint(Sealed, duplicates.find),
     }
-    sweeping = Sweeper(registry, lists, removals).run(settings.sweep_s)
+    sweeping = Sweeper(registry, lists, imports, removals).run(settings.sweep_s)
     sweeper = host.tasks.create_task(sweeping, name="sweep the watch lists")
     try:
         async with host.bus.micro_service("watchlist", subjects.WATCHLIST, endpoints):

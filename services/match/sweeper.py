@@ -16,6 +16,7 @@ from proto.audit import Details
 from proto.codec import DecodeError
 from proto.watchlists import WatchListRecord
 from services.match.erasure import erase_orphans
+from services.match.imports import Imports
 from services.match.provenance import Counts, counts
 from services.match.registry import Registry, owing, own_deed, with_deed
 from services.match.removals import Removals
@@ -25,14 +26,14 @@ from services.match.watchlists import WatchLists
 class Sweeper:
     """Looks after all lists."""
 
-    def __init__(self, registry: Registry, lists: WatchLists, removals: Removals) -> None:
+    def __init__(self, registry: Registry, lists: WatchLists, imports: Imports, removals: Removals) -> None:
         self._registry = registry
         self._lists = lists
+        self._imports = imports
         self._removals = removals
 
     async def run(self, every_s: float) -> None:
-        """Sweeps for ever; the first thing is to repair what a crash left."""
-        await self._each(self.repair)
+        """Sweeps for ever; the first sweep repairs what a crash left."""
         while True:
             await self.sweep()
             await asyncio.sleep(every_s)
@@ -41,10 +42,8 @@ class Sweeper:
         """Does all that is due now. What cannot be done is logged, and is due at the next sweep too."""
         await self._each(self._look_after)
 
-    async def repair(self, record: WatchListRecord) -> None:
+    async def _repair(self, record: WatchListRecord) -> None:
         """Makes gallery and record of one list agree with its entries. Raises `TransientError`."""
-        if record.state not in ("ready", "importing"):
-            return
         registry = self._registry
         async with registry.turns.alone(record.id):
             entries = await registry.snapshot(record.id)
@@ -52,8 +51,8 @@ class Sweeper:
             if orphans:
                 registry.log.warning("gallery.orphans", watch_list=record.id, references=orphans)
             now_on_it = counts(entries.values())
-            if record.state == "ready":
-                await registry.change(record.id, lambda now: self._recounted(now, now_on_it))
+            await registry.change(record.id, lambda now: self._recounted(now, now_on_it))
+            registry.tidy.add(record.id)
 
     async def _look_after(self, record: WatchListRecord) -> None:
         now = self._registry.clock()
@@ -62,10 +61,21 @@ class Sweeper:
         elif record.state != "destroyed" and record.form.expires_at <= now:
             deed = own_deed("destroy", "the list has expired", now)
             await self._lists.destroy_by(record.id, deed)
-        elif record.state != "destroyed" and self._has_expired_entries(record.id, now):
-            await self._removals.expire(record.id, now)
+        elif record.state != "destroyed":
+            await self._keep(record, now)
         if record.owed:
             await self._registry.report(record.id)
+
+    async def _keep(self, record: WatchListRecord, now: float) -> None:
+        """Does what is due on a list that stays: what was cut short first."""
+        if record.state == "aborting":
+            await self._imports.finish_aborting(record.id)
+        if record.removing:
+            await self._removals.finish(record.id)
+        if record.id not in self._registry.tidy:
+            await self._repair(record)
+        if self._has_expired_entries(record.id, now):
+            await self._removals.expire(record.id, now)
 
     def _has_expired_entries(self, watch_list: str, now: float) -> bool:
         entries = self._registry.book.of(watch_list).values()
@@ -92,7 +102,7 @@ class Sweeper:
             "references": counted.references,
             "inputs_sha256": counted.inputs_sha256,
         }
-        if all(getattr(record, name) == value for name, value in new.items()):
+        if record.state != "ready" or all(getattr(record, name) == value for name, value in new.items()):
             return record
         deed = own_deed("recount", "an act was cut short by the end of the program", self._registry.clock())
         return owing(with_deed(record, deed, **new), "watchlist.recounted", new)

@@ -24,7 +24,7 @@ from proto.watchlists import WatchListRecord
 from services.match.admission import must_take
 from services.match.erasure import erase_list
 from services.match.provenance import counts
-from services.match.registry import Registry, owing, promise, with_deed, without_promise
+from services.match.registry import DEEDS_KEPT, Registry, owing, promise, with_deed, without_promise
 
 
 class WatchLists:
@@ -128,7 +128,7 @@ class WatchLists:
             form=form,
             record_version=before.record_version + 1 if before else 1,
             state="ready",
-            deeds=(*(before.deeds if before else ()), signed.deed("create"))[-64:],
+            deeds=(*(before.deeds if before else ()), signed.deed("create"))[-DEEDS_KEPT:],
             created_at=self._registry.clock(),
             template_version=self._registry.template_version,
             owed=before.owed if before else (),
@@ -150,7 +150,13 @@ class WatchLists:
         def destroyed(record: WatchListRecord) -> WatchListRecord:
             known = {"inputs_sha256": record.inputs_sha256 or listed.inputs_sha256}
             gone = record.model_copy(
-                update={"state": "destroyed", "destroyed_at": registry.clock(), "import_id": "", **known}
+                update={
+                    "state": "destroyed",
+                    "destroyed_at": registry.clock(),
+                    "import_id": "",
+                    "removing": (),
+                    **known,
+                }
             )
             details: Details = {
                 "people_erased": erased,

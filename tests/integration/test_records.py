@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from nats.js.client import JetStreamContext
 
 from libs.bus import Conflict, Mirror, Records, connect
 from libs.errors import TransientError
@@ -84,6 +85,23 @@ async def test_a_record_of_garbage_is_refused_without_being_quoted(bus, deployme
     with pytest.raises(codec.DecodeError) as refused:
         await deployments.get(KEY)
     assert "do not quote me" not in str(refused.value)
+
+
+async def test_records_that_are_read_no_further_leave_nothing_that_goes_on_reading(deployments, monkeypatch):
+    """Who gives up while the reading is being opened; what then still runs, every test looks for at its end."""
+    await deployments.put(KEY, deployment(1))
+    asked = asyncio.Event()
+
+    async def never(_reader):
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(JetStreamContext.PushSubscription, "consumer_info", never)
+    reading = asyncio.create_task(deployments.all())
+    await soon(asked.wait())
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
 
 
 async def test_records_say_when_the_server_is_away(nats_server, log):

@@ -47,6 +47,8 @@ def list_warnings(record: DeploymentRecord, known: Mapping[str, WatchListRecord]
             yield f"there is no watch list {name}: end the deployment, and draft another with a list that there is"
         elif watch_list.state == "importing":
             yield f"watch list {name} is being imported and not searched: complete the import, or take it back"
+        elif watch_list.state == "aborting":
+            yield f"watch list {name} is not searched while its import is being taken back: look again in a moment"
         elif watch_list.state != "ready":
             yield f"watch list {name} is {watch_list.state} and not searched: end the deployment, and draft another"
         elif watch_list.form.expires_at <= now:

@@ -18,7 +18,7 @@ from services.cli.words import SPACE, counted, percent
 
 TO_BE_SIGNED = ("draft", "authorised", "armed", "suspended")
 """States in which somebody may yet authorise or arm, or answers for what is armed."""
-SEARCHABLE = ("ready", "importing")
+SEARCHABLE = ("ready", "importing", "aborting")
 """States of lists with somebody on them."""
 SHORT_HASH = 12
 """Characters of a hash: enough to compare by eye with that on another screen."""

@@ -43,7 +43,8 @@ def state(record: WatchListRecord, now: float) -> str:
     """How far a list is, in a word or two."""
     if record.state == "ready" and record.form.expires_at <= now:
         return "expired"
-    return {"importing": "being imported", "destroying": "being destroyed"}.get(record.state, record.state)
+    words = {"importing": "being imported", "aborting": "being taken back", "destroying": "being destroyed"}
+    return words.get(record.state, record.state)
 
 
 def done_lines(record: WatchListRecord, now: float) -> Iterable[str]:

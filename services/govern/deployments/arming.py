@@ -161,6 +161,8 @@ def _list(situation: Situation, watch_list: WatchListRecord) -> Iterator[str]:
     name, state, seed = watch_list.id, watch_list.state, watch_list.id in situation.draft.seed_lists
     if state == "importing":
         yield f"watch list {name} is being imported: complete the import, or take it back"
+    elif state == "aborting":
+        yield f"watch list {name} is not whole while its import is being taken back: try again in a moment"
     elif state != "ready":
         yield f"watch list {name} is {state}: make another"
     if watch_list.form.profile != situation.draft.profile:

@@ -4,7 +4,7 @@ import pytest
 
 from libs.errors import TransientError
 from proto.codec import DecodeError
-from tests.match_desk import DAY_S, NOTHING, MatchDesk
+from tests.match_desk import DAY_S, NOTHING, DeadError, MatchDesk
 
 
 @pytest.fixture
@@ -120,3 +120,47 @@ async def test_an_entry_under_a_key_that_is_not_its_own_is_nobodys(desk):
     record, _ = desk.entries.records["wanted.S-1"]
     desk.entries.records["elsewhere.S-7"] = record.model_copy(update={"subject": "S-7"}), 1
     assert sorted(desk.registry.book.of("wanted")) == ["S-1", "S-2"]
+
+
+async def test_what_an_act_that_failed_left_in_the_gallery_is_erased_at_the_next_sweep(desk):
+    await desk.sweeper.sweep()
+    put = desk.entries.put
+
+    async def away(_key, _record):
+        raise TransientError("the bus is away")
+
+    desk.entries.put = away
+    with pytest.raises(TransientError):
+        await desk.enrol("S-3", 3)
+    assert "S-3/3.png" in desk.biometrics()[0]
+    desk.entries.put = put
+    await desk.sweeper.sweep()
+    assert desk.biometrics() == (["S-1/1.png", "S-2/2.png"], ["reference.wanted.S-1", "reference.wanted.S-2"], [])
+
+
+async def test_a_gallery_that_is_away_at_the_start_is_looked_through_once_it_is_back(desk):
+    desk.life.dies_at = 2  # the deed and the reference are written, the portrait is not
+    with pytest.raises(DeadError):
+        await desk.enrol("S-3", 3)
+    again = desk.reborn()
+    references = again.gallery.references
+
+    async def away(_watch_list):
+        raise TransientError("the engine is away")
+
+    again.gallery.references = away
+    await again.sweeper.sweep()
+    assert "S-3/3.png" in again.biometrics()[0]
+    again.gallery.references = references
+    await again.sweeper.sweep()
+    assert again.biometrics()[0] == ["S-1/1.png", "S-2/2.png"]
+
+
+async def test_a_gallery_that_is_tidy_is_not_looked_through_again(desk):
+    await desk.sweeper.sweep()
+
+    async def never(_watch_list):
+        raise AssertionError("looked through again")
+
+    desk.gallery.references = never
+    await desk.sweeper.sweep()

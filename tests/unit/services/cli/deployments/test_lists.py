@@ -47,6 +47,7 @@ async def test_a_list_that_is_searched_is_no_warning():
     ("watch_list", "words"),
     [
         (wanted(state="importing"), "is being imported and not searched: complete"),
+        (wanted(state="aborting"), "is not searched while its import is being taken back"),
         (wanted(state="destroyed"), "is destroyed and not searched: end"),
         (wanted(expires_at=NOW), "has expired and is not searched: end"),
         (wanted(subjects=0, references=0), "is empty: import those"),

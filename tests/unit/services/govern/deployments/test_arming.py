@@ -215,7 +215,12 @@ async def test_no_second_urgency_runs_beside_one_that_no_judge_has_authorised_ye
 
 @pytest.mark.parametrize("name", ["missing", "wanted", "blue"])
 async def test_a_list_that_is_not_there_or_not_whole(work, name):
-    for state, words in (("importing", "is being imported"), ("destroying", "is destroying"), ("destroyed", "is")):
+    for state, words in (
+        ("importing", "is being imported"),
+        ("aborting", "is not whole"),
+        ("destroying", "is destroying"),
+        ("destroyed", "is"),
+    ):
         work.set_list(name, state=state)
         assert only(work).startswith(f"watch list {name} {words}")
     del work.all_lists.known[name]
