@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from proto.audit import Deed
 from proto.messages import ListName, Message, Name
 from proto.values import Line, Sha256, Text, Time, Value
+from proto.watchlists import Response, WatchListRecord
 
 DeploymentState = Literal["draft", "authorised", "armed", "suspended", "refused", "ended", "purged"]
 
@@ -109,11 +110,17 @@ class Binding(Value):
 
     lists: dict[ListName, float] = Field(default_factory=dict)
     """When each of its lists was created: another list of the same name is another list."""
+    responses: dict[ListName, Response] = Field(default_factory=dict)
+    """The response class of each, which a confirmed alert bears whatever has become of the list."""
     locations: dict[Name, Sha256] = Field(default_factory=dict)
     """The hash of the location of each camera (`location_sha256`)."""
     profile_sha256: str = ""
     """Of the profile's values as they were: others are not what was armed."""
     stamp: str = ""
+
+    def is_of(self, watch_list: WatchListRecord) -> bool:
+        """Whether that is the list which was armed, and not another of its name; before anything was, any may be."""
+        return self.lists.get(watch_list.id, watch_list.created_at) == watch_list.created_at
 
 
 def location_sha256(camera: str, location: str) -> str:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from libs.errors import TransientError
 from proto import subjects
 from proto.cases import Intervention
-from proto.deployments import DeploymentRecord
+from proto.deployments import Binding, DeploymentRecord
 from proto.sealed import Sealed
 from services.govern.audit.details import fit
 from services.govern.cases.desk import Cases
@@ -54,6 +54,9 @@ class Ledger:
         if self.fails_at and request.id.endswith(self.fails_at):
             raise self.error
         self.entries.setdefault(request.id, fit(request))
+
+    async def find(self, act):
+        return self.entries.get(act)
 
 
 def _kind_of(message):
@@ -128,7 +131,11 @@ class Casework:
         return self.cases
 
     def put_deployment(self, **fields) -> DeploymentRecord:
-        record = changed("deployment_record", armed_at=self.clock.now - 3600, **fields)
+        bound = Binding(
+            lists={name: one.created_at for name, one in self.lists.known.items()},
+            responses={name: one.form.response for name, one in self.lists.known.items()},
+        )
+        record = changed("deployment_record", **{"armed_at": self.clock.now - 3600, "binding": bound, **fields})
         _, revision = self.deployments.records.get(record.id, (None, 0))
         self.deployments.records[record.id] = record, revision + 1
         return record

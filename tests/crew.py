@@ -44,6 +44,11 @@ class Crew:
         ]
         self.roster_path.write_text("\n".join(tables))
 
+    def dismiss(self, name: str) -> None:
+        """Takes an officer off the roster."""
+        tables = self.roster_path.read_text().split("[officers.")
+        self.roster_path.write_text("[officers.".join(table for table in tables if not table.startswith(f"{name}]")))
+
     def roster(self, clock) -> Roster:
         return Roster(self.roster_path, self.govern.public, clock)
 

@@ -55,6 +55,9 @@ class Ledger(Protocol):
     async def append(self, request: AuditRequest) -> AuditEntry:
         """The entry of an act; the one that is there already where its id came before. Raises `TransientError`."""
 
+    async def find(self, act: str) -> AuditEntry | None:
+        """The entry of the act of that id, if there is one. Raises `TransientError`."""
+
 
 class Publisher(Protocol):
     """The part of the bus through which things are told."""

@@ -134,9 +134,21 @@ class Chain:
         async with self._lock:
             return await self._append_once(fitting)
 
+    async def find(self, act: str) -> AuditEntry | None:
+        """The entry of the act of that id, if there is one that is ours: what others wrote under it does not count.
+
+        Raises:
+            TransientError: the server is away.
+        """
+        for place in self._places.get(act, ()):
+            stored = await self._stream.stored_at(subjects.AUDIT, place)
+            if stored is not None and (entry := self._opened(stored)) is not None and entry.id == act:
+                return entry
+        return None
+
     async def _append_once(self, request: AuditRequest) -> AuditEntry:
         for _ in range(TRIES):
-            if (there := await self._find(request.id)) is not None:
+            if (there := await self.find(request.id)) is not None:
                 self._must_be_of(there, request)
                 return there
             try:
@@ -174,7 +186,7 @@ class Chain:
         known = self._verified.get(key, 0)
         newer = (version for version in self._versions.get(key, {}) if version > known)
         for version in sorted(newer, reverse=True):
-            if await self._find(self._versions[key][version]) is not None:
+            if await self.find(self._versions[key][version]) is not None:
                 self._verified[key] = version
                 return version
         return known
@@ -186,14 +198,6 @@ class Chain:
             return now, details
         self._log.warning("audit.clock_behind", seconds=round(self._at - now, 3))
         return self._at, {**details, "clock_said": now}
-
-    async def _find(self, act: str) -> AuditEntry | None:
-        """The entry of an act, if there is one that is ours: what others wrote under its id does not count."""
-        for place in self._places.get(act, ()):
-            stored = await self._stream.stored_at(subjects.AUDIT, place)
-            if stored is not None and (entry := self._opened(stored)) is not None and entry.id == act:
-                return entry
-        return None
 
     async def _read_on(self) -> None:
         """Takes notice of what others have appended."""

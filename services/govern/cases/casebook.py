@@ -9,8 +9,7 @@ from libs.errors import ConflictError, MissingError, TransientError
 from proto import codec, subjects
 from proto.cases import Case
 from proto.deployments import DeploymentRecord
-from proto.watchlists import Response
-from services.govern.cases.evidence import confirmers, unsigned, without_acts
+from services.govern.cases.evidence import Evidence, without_acts
 from services.govern.cases.telling import TRIES, Teller
 from services.govern.office import Office
 from services.govern.profiles.reading import Profile
@@ -18,8 +17,6 @@ from services.govern.profiles.reading import Profile
 PAGE_CASES = 500
 PAGE_BYTES = 400_000
 """Of the cases in one answer: the server takes 1 MiB, and reasons can be long."""
-LOOK_AGAIN_S = 5.0
-"""Pause before a confirmation is tried again whose list is not there."""
 
 
 class CaseBook:
@@ -27,7 +24,8 @@ class CaseBook:
 
     def __init__(self, office: Office) -> None:
         self._office = office
-        self._teller = Teller(office)
+        self._evidence = Evidence(office.roster, office.ledger)
+        self._teller = Teller(office, self._evidence)
 
     async def find(self, deployment: str, alert: str) -> tuple[Case, int]:
         """The case of an alert and its revision. Raises `MissingError`, `TransientError`."""
@@ -63,7 +61,7 @@ class CaseBook:
             case = step(before)
             if case == before:
                 return case
-            self._check(case, profile)
+            await self._check(case, profile)
             try:
                 await self._office.cases.replace(subjects.key(deployment, alert), case, revision)
             except Conflict:
@@ -71,13 +69,18 @@ class CaseBook:
             return await self._tell_if_possible(case)
         raise TransientError(f"alert {alert} is being changed by others: look again")
 
-    def _check(self, case: Case, profile: str) -> None:
-        """Does nothing where a confirmation rests on what different people have signed. Raises `ConflictError`."""
+    async def _check(self, case: Case, profile: str) -> None:
+        """Does nothing where a confirmation rests on what different people have signed.
+
+        Raises:
+            ConflictError: it does not.
+            TransientError: the audit is away.
+        """
         if case.status != "confirmed":
             return
-        if names := unsigned(case, self._office.roster, profile):
+        if names := await self._evidence.unsigned(case, profile):
             raise ConflictError(f"alert {case.alert} cannot be confirmed: no key of the roster signed for {names[0]}")
-        if len(confirmers(case, self._office.roster)) < case.confirmations_needed:
+        if len(self._evidence.confirmers(case)) < case.confirmations_needed:
             raise ConflictError(f"alert {case.alert} cannot be confirmed: one person has confirmed under two names")
 
     async def tell(self, case: Case, aloud: bool = True) -> Case:
@@ -101,17 +104,6 @@ class CaseBook:
     def profile(self, record: DeploymentRecord) -> Profile | None:
         """The rules that the deployment runs under; `None` where their file is gone."""
         return self._office.profiles.get(record.draft.profile)
-
-    def response(self, watch_list: str) -> Response:
-        """How an officer may respond to a confirmed alert for someone on the list.
-
-        Raises:
-            TransientError: its record is not there (yet).
-        """
-        record = self._office.all_lists.get(subjects.key(watch_list))
-        if record is None:
-            raise TransientError(f"the record of list {watch_list} is not there (yet)", LOOK_AGAIN_S)
-        return record.form.response
 
 
 def is_closed(record: DeploymentRecord) -> bool:

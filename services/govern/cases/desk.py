@@ -33,6 +33,7 @@ from services.govern.cases.escalation import Escalation
 from services.govern.cases.evidence import decision_of, outcome_of
 from services.govern.cases.intake import open_case
 from services.govern.cases.passages import Passages
+from services.govern.cases.telling import response_of
 from services.govern.office import Office, Store
 
 R = TypeVar("R", bound=Message)
@@ -61,14 +62,14 @@ class Cases:
         """
         signed = self._by_a_person(sealed, AdjudicateRequest)
         request = signed.request
-        await self._in_force(request.deployment, signed)
+        record = await self._in_force(request.deployment, signed)
         same_person, now = self._ids_of(signed), self._office.clock()
         decision = decision_of(signed, sealed, now)
         latest = max(now, signed.act.at)  # a clock that is ahead confirms nothing that its own time says is deleted
 
         def step(case: Case) -> Case:
             decided = verdicts.decide(case, decision, same_person, case.is_gone(latest))
-            return self._with_response(decided)
+            return _with_response(decided, record)
 
         return CaseReply(case=await self._book.change(request.deployment, request.alert, step))
 
@@ -125,8 +126,7 @@ class Cases:
         officers = self._office.roster.officers()
         return {signed.who, *(name for name, officer in officers.items() if officer.public_key == key)}
 
-    def _with_response(self, case: Case) -> Case:
-        """A confirmed case with the response class of its list: before that it has none, and nothing suggests any."""
-        if case.status != "confirmed":
-            return case
-        return case.model_copy(update={"response": self._book.response(case.watch_list)})
+
+def _with_response(case: Case, record: DeploymentRecord) -> Case:
+    """A confirmed case with the response class of its list: before that it has none, and nothing suggests any."""
+    return case.model_copy(update={"response": response_of(case, record)}) if case.status == "confirmed" else case

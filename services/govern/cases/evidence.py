@@ -11,13 +11,15 @@ import binascii
 import hashlib
 
 from libs.errors import PermanentError
-from libs.officers import Officer, Roster, Signed
+from libs.officers import Roster, Signed
 from libs.seals import PublicKey
 from proto import codec
+from proto.audit import Event
 from proto.cases import Case, Decision, Outcome
 from proto.requests.alerts import AdjudicateRequest, EngagementRequest
 from proto.sealed import Act, Sealed
 from services.govern.cases.verdicts import status_of
+from services.govern.office import Ledger
 
 
 def decision_of(signed: Signed[AdjudicateRequest], sealed: Sealed, now: float) -> Decision:
@@ -46,41 +48,86 @@ def outcome_of(signed: Signed[EngagementRequest], sealed: Sealed, now: float) ->
     )
 
 
-def unsigned(case: Case, roster: Roster, profile: str) -> list[str]:
-    """The officers in whose name the record holds what they have not signed, or what was not theirs to say."""
-    said: list[Decision | Outcome] = [*case.decisions, *([case.outcome] if case.outcome else [])]
-    return [one.officer for one in said if not counts(case, one, roster, profile)]
+def entry_id(case: Case, event: Event, officer: str = "") -> str:
+    """The id under which the audit has something that happened to an alert; the same happening always has it."""
+    return ".".join(["alert", case.alert, event.rpartition(".")[2], *([officer] if officer else [])])
 
 
-def counts(case: Case, said: Decision | Outcome, roster: Roster, profile: str) -> bool:
-    """Whether an operator who may act under the profile has signed this, of this alert, while it could be decided."""
-    officer = roster.officers().get(said.officer)
-    if officer is None or "operator" not in officer.roles or not officer.may_act_under(profile):
-        return False
-    act = _act(said, officer)
-    if act is None or (_needs_portrait(said) and act.at >= case.expires_at):
-        return False
-    return _request(act, said) == _recorded(case, said)
+class Evidence:
+    """Judges what the record of a case says in the name of officers.
 
+    What the audit holds was checked against the roster of its time, and counts whoever has left the roster since.
+    Anything else counts by the roster as it is now.
+    """
 
-def confirmers(case: Case, roster: Roster) -> set[str]:
-    """The public keys of those who have confirmed: one person counts once, under whatever ids."""
-    officers = roster.officers()
-    said = (officers.get(decision.officer) for decision in case.decisions if decision.verdict == "confirmed")
-    return {officer.public_key for officer in said if officer is not None}
+    def __init__(self, roster: Roster, ledger: Ledger) -> None:
+        self._roster = roster
+        self._ledger = ledger
 
+    async def unsigned(self, case: Case, profile: str) -> list[str]:
+        """The officers in whose name the record holds what they have not signed, or what was not theirs to say.
 
-def credible(case: Case, roster: Roster, profile: str) -> Case:
-    """The case as far as its officers have signed it: what they have not is left out, and what rests on it."""
-    decisions = tuple(one for one in case.decisions if counts(case, one, roster, profile))
-    signed = case.model_copy(update={"decisions": decisions})
-    status = case.status if case.status == "undecided" else status_of(decisions, case.confirmations_needed)
-    if status == "confirmed" and len(confirmers(signed, roster)) < case.confirmations_needed:
-        status = "open"
-    outcome = case.outcome
-    if outcome is not None and not (status == "confirmed" and counts(case, outcome, roster, profile)):
-        outcome = None
-    return signed.model_copy(update={"status": status, "outcome": outcome})
+        Raises:
+            TransientError: the audit is away.
+        """
+        said: list[Decision | Outcome] = [*case.decisions, *([case.outcome] if case.outcome else [])]
+        return [one.officer for one in said if not await self._counts(case, one, profile)]
+
+    async def credible(self, case: Case, profile: str) -> Case:
+        """The case as far as its officers have signed it: what they have not is left out, and what rests on it.
+
+        Raises:
+            TransientError: the audit is away.
+        """
+        decisions = tuple([one for one in case.decisions if await self._counts(case, one, profile)])
+        signed = case.model_copy(update={"decisions": decisions})
+        status = case.status if case.status == "undecided" else status_of(decisions, case.confirmations_needed)
+        if status == "confirmed" and len(self.confirmers(signed)) < case.confirmations_needed:
+            status = "open"
+        outcome = case.outcome
+        if outcome is not None and not (status == "confirmed" and await self._counts(case, outcome, profile)):
+            outcome = None
+        return signed.model_copy(update={"status": status, "outcome": outcome})
+
+    def confirmers(self, case: Case) -> set[str]:
+        """Those who have confirmed: the key that signed stands for one person, under whatever ids.
+
+        Of somebody whose key is on the roster no longer, the id.
+        """
+        confirmed = (decision for decision in case.decisions if decision.verdict == "confirmed")
+        return {self._key_of(decision) or decision.officer for decision in confirmed}
+
+    async def _counts(self, case: Case, said: Decision | Outcome, profile: str) -> bool:
+        """Whether an operator who might act under the profile has signed this, of this alert, while it was there."""
+        sealed = _sealed(said)
+        if sealed is None:
+            return False
+        try:
+            act = codec.decode(Act, sealed.body)
+        except codec.DecodeError:
+            return False
+        if _request(act, said) != _recorded(case, said) or (_needs_portrait(said) and act.at >= case.expires_at):
+            return False
+        return self._is_signed(sealed, said.officer, profile) or await self._is_audited(case, said)
+
+    def _is_signed(self, sealed: Sealed, who: str, profile: str) -> bool:
+        officer = self._roster.officers().get(who)
+        if officer is None or "operator" not in officer.roles or not officer.may_act_under(profile):
+            return False
+        return _opens(officer.public_key, sealed, who)
+
+    async def _is_audited(self, case: Case, said: Decision | Outcome) -> bool:
+        event, by = ("alert.decided", said.officer) if isinstance(said, Decision) else ("alert.engaged", "")
+        entry = await self._ledger.find(entry_id(case, event, by))
+        if entry is None or (entry.event, entry.deployment, entry.alert) != (event, case.deployment, case.alert):
+            return False
+        return (entry.deed.who, entry.deed.act) == (said.officer, said.act)
+
+    def _key_of(self, decision: Decision) -> str | None:
+        """The public key of the roster that signed a decision, whoever has it now."""
+        sealed = _sealed(decision)
+        keys = {officer.public_key for officer in self._roster.officers().values()}
+        return next((key for key in sorted(keys) if sealed is not None and _opens(key, sealed, decision.officer)), None)
 
 
 def without_acts(case: Case) -> Case:
@@ -103,14 +150,21 @@ def _recorded(case: Case, said: Decision | Outcome) -> AdjudicateRequest | Engag
     return EngagementRequest.model_validate({**alert, "engagement": said.engagement})
 
 
-def _act(said: Decision | Outcome, officer: Officer) -> Act | None:
-    """The act that the officer has signed; `None` where that is nothing, or another."""
+def _sealed(said: Decision | Outcome) -> Sealed | None:
+    """The sealed act of which the record has the hash; `None` where that is nothing, or another."""
     try:
         sealed = codec.decode(Sealed, base64.b64decode(said.sealed, validate=True))
-        act = PublicKey.parse(officer.public_key).open(sealed, Act, said.officer)
-    except (binascii.Error, codec.DecodeError, PermanentError):
+    except (binascii.Error, codec.DecodeError):
         return None
-    return act if hashlib.sha256(codec.encode(sealed)).hexdigest() == said.act else None
+    return sealed if hashlib.sha256(codec.encode(sealed)).hexdigest() == said.act else None
+
+
+def _opens(key: str, sealed: Sealed, signer: str) -> bool:
+    try:
+        PublicKey.parse(key).open(sealed, Act, signer)
+    except PermanentError:
+        return False
+    return True
 
 
 def _request(act: Act, said: Decision | Outcome) -> AdjudicateRequest | EngagementRequest | None:

@@ -48,7 +48,7 @@ class Passages:
     def _check(self, request: PassageRequest, record: DeploymentRecord) -> None:
         if request.camera not in record.draft.cameras:
             raise MissingError(f"deployment {record.id} has no camera {request.camera}")
-        if not any(self._is_on(name, request.subject) for name in record.draft.seed_lists):
+        if not any(self._was_on(name, request, record) for name in record.draft.seed_lists):
             raise MissingError(f"the subject is on no seed list of deployment {record.id}: enrol it on one first")
         if not record.armed_at:
             raise ConflictError(f"deployment {record.id} has not been armed: nobody could be recognised yet")
@@ -59,9 +59,13 @@ class Passages:
         if request.at < self._office.clock() - NOTED_WITHIN_S:
             raise PermanentError(f"a passage is noted within {NOTED_WITHIN_S / 60:.0f} minutes, not later")
 
-    def _is_on(self, watch_list: str, subject: str) -> bool:
-        entry = self._office.all_entries.get(subjects.key(watch_list, subject))
-        return entry is not None and not entry.removed_at
+    def _was_on(self, name: str, request: PassageRequest, record: DeploymentRecord) -> bool:
+        """Whether the subject was on the list on passing: once a deployment is over, its lists may be destroyed."""
+        watch_list = self._office.all_lists.get(subjects.key(name))
+        entry = self._office.all_entries.get(subjects.key(name, request.subject))
+        if watch_list is None or entry is None or not record.binding.is_of(watch_list):
+            return False
+        return not entry.removed_at or request.at < entry.removed_at
 
 
 def _entry(key: str, signed: Signed[PassageRequest], record: DeploymentRecord) -> AuditRequest:

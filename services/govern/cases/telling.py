@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from libs.bus import Conflict
 from libs.errors import TransientError
@@ -22,7 +23,8 @@ from proto.deployments import DeploymentRecord
 from proto.messages import Message
 from proto.requests.audit import AuditRequest
 from proto.sealed import GOVERN
-from services.govern.cases.evidence import confirmers, unsigned
+from proto.watchlists import Response
+from services.govern.cases.evidence import Evidence, entry_id
 from services.govern.cases.verdicts import status_of
 from services.govern.office import Office
 
@@ -36,6 +38,11 @@ class Telling:
 
     audit: AuditRequest
     message: Message | None = None
+
+
+def response_of(case: Case, record: DeploymentRecord) -> Response | Literal[""]:
+    """How an officer may respond to it once it is confirmed: the class that its list had when it was armed."""
+    return record.binding.responses.get(case.watch_list, "")
 
 
 def tellings(case: Case) -> Iterator[Telling]:
@@ -72,8 +79,9 @@ def untold(case: Case) -> list[Telling]:
 class Teller:
     """Tells what has happened to cases."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Office, evidence: Evidence) -> None:
         self._office = office
+        self._evidence = evidence
 
     async def tell(self, key: str, case: Case, aloud: bool = True) -> Case:
         """The case, with all that has happened to it told; unless `aloud`, to the audit alone.
@@ -87,7 +95,7 @@ class Teller:
             TransientError: the server is away; the next look goes on where this ended.
         """
         told = []
-        for telling in self._credible(case):
+        for telling in await self._credible(case):
             if not aloud and isinstance(telling.message, Intervention):
                 continue
             await self._office.ledger.append(telling.audit)
@@ -103,16 +111,16 @@ class Teller:
         else:
             await self._office.bus.publish(message, "")
 
-    def _credible(self, case: Case) -> list[Telling]:
+    async def _credible(self, case: Case) -> list[Telling]:
         """What is untold and may be told: what officers have signed; and an intervention where nothing else is there.
 
         Raises:
-            TransientError: the deployment is not there (yet).
+            TransientError: the deployment is not there (yet), or the audit is away.
         """
         record = self._office.all_deployments.get(subjects.key(case.deployment))
         if record is None:
             raise TransientError(f"the record of deployment {case.deployment} is not there (yet)")
-        names = unsigned(case, self._office.roster, record.draft.profile)
+        names = await self._evidence.unsigned(case, record.draft.profile)
         if names:
             self._office.log.error("case.forged", alert=case.alert, officers=names)
         return [
@@ -130,8 +138,11 @@ class Teller:
         if profile is None or profile.stamp or record.binding.stamp:
             return False
         needed = max(case.confirmations_needed, profile.confirmations)
-        if len(confirmers(case, self._office.roster)) < needed:
+        if len(self._evidence.confirmers(case)) < needed:
             self._office.log.error("case.forged", alert=case.alert, confirmations_needed=needed)
+            return False
+        if case.response != response_of(case, record):
+            self._office.log.error("case.forged", alert=case.alert, response=case.response)
             return False
         return True
 
@@ -218,10 +229,8 @@ def _since(case: Case, at: float) -> Details:
 
 
 def _entry(case: Case, event: Event, deed: Deed, details: Details, officer: str = "") -> AuditRequest:
-    """The entry of the audit, with an id that the same happening always has."""
-    parts = ["alert", case.alert, event.rpartition(".")[2], *([officer] if officer else [])]
     return AuditRequest(
-        id=".".join(parts),
+        id=entry_id(case, event, officer),
         event=event,
         deed=deed,
         deployment=case.deployment,

@@ -23,6 +23,7 @@ def bind(situation: Situation) -> Binding:
     """The lists, the cameras' locations and the profile as they are now."""
     return Binding(
         lists={name: watch_list.created_at for name, watch_list in situation.lists.items()},
+        responses={name: watch_list.form.response for name, watch_list in situation.lists.items()},
         locations=locations_of(situation),
         profile_sha256=canonical_sha256(situation.profile),
         stamp=situation.profile.stamp,

@@ -11,11 +11,11 @@ from proto import subjects
 from proto.audit import AuditHead
 from proto.cases import Case
 from proto.counts import FaceCount, Passage, SearchCount
-from proto.deployments import DeploymentDraft, DeploymentRecord
+from proto.deployments import DeploymentRecord
 from proto.requests.deployments import FiguresReply, FiguresRequest
 from proto.watchlists import WatchListRecord
 from services.govern.cases.casebook import page_of
-from services.govern.cases.evidence import credible
+from services.govern.cases.evidence import Evidence
 from services.govern.office import Book, Office
 
 Counted = TypeVar("Counted", Case, Passage, FaceCount, SearchCount)
@@ -45,6 +45,7 @@ class Figures:
     def __init__(self, office: Office, counts: Counts) -> None:
         self._office = office
         self._counts = counts
+        self._evidence = Evidence(office.roster, office.ledger)
 
     async def figures(self, ask: FiguresRequest) -> FiguresReply:
         """All figures of a deployment as they are now; of the cases a page, as far as officers have signed them.
@@ -58,29 +59,30 @@ class Figures:
         if found is None:
             raise MissingError(f"there is no deployment {ask.deployment}")
         record, counts = found[0], self._counts
-        cases, missing = self._cases(record)
+        cases, missing = await self._cases(record)
         if not ask.after:
             missing += self._unrecorded(await counts.audited.alerts(ask.deployment), cases)
         page, following = page_of(cases, ask.after)
+        lists, others = self._lists(record)
         head = max(counts.heads.all().values(), key=lambda head: head.sequence, default=None)
         return FiguresReply(
             record=record,
             stamp=self._stamp(record),
-            lists=self._lists(record.draft),
+            lists=lists,
             cases=page,
             passages=_of(ask.deployment, counts.passages.all().values()),
             faces=_of(ask.deployment, counts.faces.all().values()),
             searches=_of(ask.deployment, counts.searches.all().values()),
             audit_entries=head.sequence if head else 0,
             audit_head=head.sha256 if head else "",
-            missing=tuple(missing),
+            missing=(*missing, *others),
             next=following,
         )
 
-    def _cases(self, record: DeploymentRecord) -> tuple[list[Case], list[str]]:
+    async def _cases(self, record: DeploymentRecord) -> tuple[list[Case], list[str]]:
         """The cases of a deployment as far as officers have signed them, and what is left out of them."""
         recorded = _of(record.id, self._office.all_cases.all().values())
-        cases = [credible(case, self._office.roster, record.draft.profile) for case in recorded]
+        cases = [await self._evidence.credible(case, record.draft.profile) for case in recorded]
         altered = sum(_said(before) != _said(after) for before, after in zip(recorded, cases, strict=True))
         if not altered:
             return cases, []
@@ -105,11 +107,17 @@ class Figures:
             raise MissingError(f"the profile {record.draft.profile} is not there any more: put its file back")
         return profile.stamp
 
-    def _lists(self, draft: DeploymentDraft) -> tuple[WatchListRecord, ...]:
-        """The lists that were searched, as far as they are recorded; of a destroyed one the counts are left."""
-        names = (*draft.watch_lists, *draft.seed_lists)
-        found = (self._office.all_lists.get(subjects.key(name)) for name in names)
-        return tuple(record for record in found if record is not None)
+    def _lists(self, record: DeploymentRecord) -> tuple[tuple[WatchListRecord, ...], list[str]]:
+        """The lists that were searched, as far as they are recorded, and of which there is another one today.
+
+        Of a destroyed one the counts are left, until another of its name takes its place.
+        """
+        names = (*record.draft.watch_lists, *record.draft.seed_lists)
+        found = [self._office.all_lists.get(subjects.key(name)) for name in names]
+        known = [one for one in found if one is not None]
+        others = [one.id for one in known if not record.binding.is_of(one)]
+        said = "is another one today than the one that was searched: nothing of that is shown."
+        return tuple(one for one in known if one.id not in others), [f"The list {name} {said}" for name in others]
 
 
 def _said(case: Case) -> tuple[object, ...]:

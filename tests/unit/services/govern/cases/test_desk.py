@@ -11,7 +11,6 @@ from libs.seals import SealError
 from proto import codec, subjects
 from proto.cases import Intervention
 from proto.codec import DecodeError
-from proto.deployments import Binding
 from proto.requests.alerts import AdjudicateRequest, CaseRequest
 from proto.requests.listing import ListRequest
 from proto.sealed import Act
@@ -139,16 +138,13 @@ async def test_an_alert_whose_profile_is_gone_is_a_case_at_once_and_escalates(wo
     assert len(work.wire.interventions) == 1
 
 
-async def test_an_alert_whose_list_has_no_record_is_a_case_at_once_and_escalates(work):
-    known = work.lists.known.pop("wanted")
+async def test_an_alert_whose_list_has_no_record_is_a_case_like_any_other(work):
+    work.lists.known.pop("wanted")
     assert (await work.alert()).status == "open"
     work.clock.advance(ESCALATED_AFTER_S)
     await work.cases.escalate_due()
     assert work.events() == ["alert.raised", "alert.escalated"]
-    with pytest.raises(TransientError, match="list wanted"):  # nobody can say how to respond
-        await work.decide("d-green")
-    work.lists.known["wanted"] = known
-    assert (await work.decide("d-green")).response == "red"
+    assert (await work.decide("d-green")).response == "red"  # as it was armed
 
 
 # -- who may decide
@@ -484,7 +480,8 @@ async def test_a_case_that_lost_its_stamp_is_still_one_of_an_evaluation(work, wh
     if where == "profile":
         work.profiles["uk-police"] = profile(stamp="EVALUATION", live_sources=False)
     else:
-        work.put_deployment(binding=Binding(stamp="EVALUATION"))
+        bound = work.put_deployment().binding
+        work.put_deployment(binding=bound.model_copy(update={"stamp": "EVALUATION"}))
     work.change(stamp="")
     await work.decide("d-green")
     await work.cases.escalate_due()
@@ -633,11 +630,78 @@ async def test_an_officer_whose_clock_is_ahead_cannot_confirm_what_by_it_is_dele
         await work.cases.adjudicate(act)
 
 
+# -- officers who have left
+
+
+async def test_what_came_of_what_somebody_who_has_left_confirmed_can_still_be_noted(work, crew):
+    await work.alert()
+    await work.decide("d-green")
+    crew.dismiss("d-green")
+    case = await work.engage("e-white")
+    assert (case.status, case.outcome.officer) == ("confirmed", "e-white")
+    assert work.events()[-1] == "alert.engaged"
+
+
+async def test_somebody_who_has_left_and_another_are_two(two, crew):
+    await two.alert()
+    await two.decide("d-green")
+    crew.dismiss("d-green")
+    assert (await two.decide("e-white")).status == "confirmed"
+    assert [sent.confirmed_by for sent in two.wire.interventions] == [("d-green", "e-white")]
+
+
+async def test_somebody_who_left_and_came_back_under_another_name_is_one(two, crew):
+    await two.alert()
+    await two.decide("e-white")
+    crew.dismiss("e-white")
+    another_operator(crew, "e-white-2")
+    with pytest.raises(ConflictError, match="one person has confirmed under two names"):
+        await two.decide("e-white-2")
+    assert two.wire.interventions == []
+
+
+@pytest.mark.parametrize("change", ["another act", "another alert", "another verdict", "another officer", "unheard of"])
+async def test_nothing_counts_in_the_name_of_somebody_who_has_left_but_what_the_audit_holds(work, crew, change):
+    await work.alert()
+    await work.cases.take_alert(work.an_alert(id="another"))
+    mine = (await work.decide("d-green")).decisions
+    other = (await work.decide("d-green", alert="another")).decisions
+    forged = {
+        "another act": (recorded(work, "d-green"),),
+        "another alert": other,
+        "another verdict": (mine[0].model_copy(update={"verdict": "rejected"}),),
+        "another officer": (mine[0].model_copy(update={"officer": "g-grey"}),),
+        "unheard of": mine,
+    }[change]
+    if change == "unheard of":
+        work.ledger.entries.clear()
+    crew.dismiss("d-green")
+    work.change(decisions=forged, told=())
+    with pytest.raises(ConflictError, match="no key of the roster signed for"):
+        await work.engage("e-white")
+
+
 def under_two_names(work):
     """Two confirmations that one person has truly signed."""
     first = recorded(work, "e-white")
     another_operator(work.crew, "e-white-2")
     return first, recorded(work, "e-white-2")
+
+
+async def test_another_list_of_the_name_gives_a_confirmed_alert_no_other_response(work):
+    await work.alert()
+    listed = work.lists.known["wanted"]
+    form = listed.form.model_copy(update={"response": "green"})
+    work.lists.known["wanted"] = listed.model_copy(update={"form": form})
+    assert (await work.decide("d-green")).response == "red"
+
+
+async def test_a_response_that_was_altered_in_the_record_is_not_suggested(work):
+    await work.alert()
+    decided = recorded(work, "d-green")
+    work.change(decisions=(decided,), status="confirmed", response="amber")
+    await work.cases.escalate_due()
+    assert work.wire.interventions == []
 
 
 async def test_one_person_under_two_names_in_the_record_is_not_two(two):
@@ -915,6 +979,21 @@ async def test_a_seed_who_is_off_the_list_passes_no_more(work):
     work.entries.known["blue.blue-1"] = seed.model_copy(update={"removed_at": work.clock.now, "form": None})
     with pytest.raises(MissingError, match="on no seed list"):
         await work.passage("d-green")
+
+
+async def test_who_was_on_a_list_that_is_destroyed_now_has_passed_while_it_was_there(work):
+    earlier, seed = work.clock.now, work.entries.known["blue.blue-1"]
+    work.clock.advance(60)
+    work.put_deployment(state="ended", armed_at=earlier - 60, ended_at=earlier + 30)
+    work.entries.known["blue.blue-1"] = seed.model_copy(update={"removed_at": earlier + 40, "form": None})
+    assert (await work.passage(at=earlier)).subject == "blue-1"
+
+
+async def test_nobody_has_passed_who_is_on_another_list_of_the_name(work):
+    listed = work.lists.known["blue"]
+    work.lists.known["blue"] = listed.model_copy(update={"created_at": listed.created_at + 60})
+    with pytest.raises(MissingError, match="on no seed list"):
+        await work.passage()
 
 
 async def test_a_passage_after_the_end_is_none(work):

@@ -10,7 +10,7 @@ from proto.audit import AuditHead
 from proto.deployments import Binding
 from proto.requests.deployments import FiguresRequest
 from services.govern.deployments.figures import Counts, Figures
-from tests.casework import Casework
+from tests.casework import Casework, Ledger
 from tests.fakes import Shelf
 from tests.governance_examples import CASE, DEPLOYMENT, FACES, NOW, PASSAGE, SEARCHES, WATCH_LIST
 
@@ -44,7 +44,7 @@ async def office(crew, clock):
     lists = Book({"wanted": WATCH_LIST, "elsewhere": WATCH_LIST})
     profiles = {"uk-police": SimpleNamespace(stamp="")}
     office = SimpleNamespace(deployments=Shelf(), all_lists=lists, all_cases=book(OPEN), profiles=profiles)
-    office.roster = crew.roster(clock)
+    office.roster, office.ledger = crew.roster(clock), Ledger()
     await office.deployments.put(subjects.key("station-north"), DEPLOYMENT)
     return office
 
@@ -85,6 +85,35 @@ async def test_nothing_of_another_deployment_is_counted(office):
 async def test_the_lists_are_those_of_the_draft_as_far_as_there_is_a_record_of_them(office):
     reply = await figures_of(office).figures(ASK)
     assert reply.lists == (WATCH_LIST,)  # of missing and blue there is none
+
+
+async def test_of_another_list_of_the_name_nothing_is_shown_and_that_is_said(office):
+    bound = Binding(profile_sha256="ab" * 32, lists={"wanted": WATCH_LIST.created_at - 60})
+    await office.deployments.put(subjects.key("station-north"), DEPLOYMENT.model_copy(update={"binding": bound}))
+    reply = await figures_of(office).figures(ASK)
+    assert reply.lists == ()
+    assert reply.missing == (
+        "The list wanted is another one today than the one that was searched: nothing of that is shown.",
+    )
+
+
+async def test_what_somebody_decided_who_has_left_since_counts_as_it_did(crew, clock, log):
+    work = Casework(crew, clock, log)
+    await work.alert()
+    await work.decide("d-green")
+    await work.engage("d-green")
+    crew.dismiss("d-green")
+    reply = await figures_of(office_of(work)).figures(ASK)
+    (case,) = reply.cases
+    assert (case.status, case.outcome.engagement, reply.missing) == ("confirmed", "confirmed_true", ())
+
+
+def office_of(work):
+    """The part of the office that figures need, over the records of cases."""
+    return SimpleNamespace(
+        deployments=work.deployments, all_lists=Book(), all_cases=book(work.case()), profiles=work.profiles,
+        roster=work.roster, ledger=work.ledger,
+    )  # fmt: skip
 
 
 async def test_the_stamp_is_that_of_the_profile(office):
@@ -144,11 +173,7 @@ async def test_what_officers_signed_counts_and_comes_without_their_acts(crew, cl
     await work.alert()
     await work.decide("d-green")
     await work.engage("e-white")
-    office = SimpleNamespace(
-        deployments=work.deployments, all_lists=Book(), all_cases=book(work.case()), profiles=work.profiles,
-        roster=work.roster,
-    )  # fmt: skip
-    reply = await figures_of(office).figures(ASK)
+    reply = await figures_of(office_of(work)).figures(ASK)
     (case,) = reply.cases
     assert (case.status, case.outcome.engagement, reply.missing) == ("confirmed", "confirmed_true", ())
     assert (case.decisions[0].officer, case.decisions[0].sealed, case.outcome.sealed) == ("d-green", "", "")
