@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from libs.errors import ConflictError, MissingError, PermanentError, TransientError
+from libs.errors import ConflictError, MissingError, PermanentError
 from libs.officers import ForbiddenError
 from libs.seals import SealError
 from proto import codec, subjects
