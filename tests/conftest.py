@@ -97,6 +97,13 @@ def wide(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def _logging_as_it_was():
+    """A test that sets up logging does so for itself: what it logs to may be closed when the next one logs."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
 def _no_task_left(request):
     """An asynchronous test that leaves a task running fails."""
     if inspect.iscoroutinefunction(getattr(request, "function", None)):
