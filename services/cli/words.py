@@ -22,3 +22,8 @@ def percent(share: float) -> str:
     if hundredths < 0.01:
         return f"under 0.01{SPACE}%"
     return f"{hundredths:.0f}{SPACE}%" if hundredths >= 9.95 else f"{hundredths:.2g}{SPACE}%"
+
+
+def shown(text: str) -> str:
+    """`text` with a question mark for what no output can hold: names of files may be no UTF-8."""
+    return text.encode(errors="replace").decode()

@@ -24,7 +24,7 @@ from services.cli.console import err, out
 from services.cli.watchlists.acts import announce_act, print_done, record_json
 from services.cli.watchlists.importing import ImportResult, NothingEnrolledError, abort_import, import_images
 from services.cli.watchlists.manifest import NEEDED, BadRow, Manifest, entry_form, read_manifest
-from services.cli.watchlists.reference_images import ImageFile, Refusal, folder_images
+from services.cli.watchlists.reference_images import Refusal, folder_images
 from services.cli.watchlists.tables import duplicates_table, import_lines, refusals_table
 from services.cli.words import counted
 
@@ -41,10 +41,10 @@ class ImportOptions:
 
     watch_list: str
     images_of: Path | None
+    duplicates_from: float
     folder: Path | None = None
     defaults: Mapping[str, str] = field(default_factory=dict)
     refusals: Path | None = None
-    duplicates_from: float = 0.5
     resume: bool = False
     abort: bool = False
     as_json: bool = False
@@ -261,6 +261,3 @@ def as_json(
         "seconds": round(seconds, 3),
         "list": record_json(result.record) if result.record else None,
     }
-
-
-__all__ = ["ImageFile", "ImportOptions", "run_import"]

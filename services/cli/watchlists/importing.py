@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +35,7 @@ from services.cli.watchlists.reference_images import (
     refusal_of,
     refused,
 )
+from services.cli.words import counted, shown
 
 ENROL_TIMEOUT_S = 30.0
 """How long an act may take; an image takes about 30 ms."""
@@ -76,11 +78,19 @@ OnProgress = Callable[[ImportResult], None]
 
 
 class NothingEnrolledError(UserError):
-    """An import of which every image was refused: it is taken back. `result` says why, image by image."""
+    """An import of which every image was refused: `result` says why, image by image.
 
-    def __init__(self, result: ImportResult) -> None:
+    It is taken back, unless there are images of earlier calls: `before` of them, which stay.
+    """
+
+    def __init__(self, result: ImportResult, before: int) -> None:
         first = result.refused[0]
-        super().__init__("no reference could be enrolled", f"{first.image.name}: {first.reason}")
+        kept = (
+            f"; {counted(before, 'image')} of earlier calls stay: --resume with others, or --abort the import"
+            if before
+            else ""
+        )
+        super().__init__("no reference could be enrolled", f"{shown(first.image.name)}: {first.reason}{kept}")
         self.result = result
 
 
@@ -94,7 +104,7 @@ async def import_images(
 
     Raises:
         UserError: there is no image.
-        NothingEnrolledError: none can be enrolled (nothing then changes).
+        NothingEnrolledError: none can be enrolled; the list is then as it was before this call.
         TransientError: match or the bus stays away.
         AskError: the officer may not, there is no such list, or another import is under way.
     """
@@ -105,8 +115,10 @@ async def import_images(
     import_id = await _begin(client, watch_list, digest, len(images), resume)
     await _Import(client, watch_list, import_id, result, on_progress).run(images)
     if result.enrolled + result.already == 0:
-        await abort_import(client, watch_list, import_id)
-        raise NothingEnrolledError(result)
+        before = await _enrolled_by(client, watch_list, import_id)
+        if not before:
+            await abort_import(client, watch_list, import_id)
+        raise NothingEnrolledError(result, before)
     complete = ImportRequest(
         watch_list=watch_list,
         step="complete",
@@ -127,7 +139,7 @@ async def abort_import(client: Client, watch_list: str, import_id: str) -> Watch
 def manifest_sha256(images: Sequence[ImageFile]) -> str:
     """SHA-256 over whose images they are and in which files: the same for the same manifest, whatever the hour."""
     lines = sorted(f"{image.subject}\0{image.name}\0{image.path.name}" for image in images)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()
 
 
 async def entries_of(client: Client, watch_list: str) -> list[EntryRecord]:
@@ -140,6 +152,12 @@ async def entries_of(client: Client, watch_list: str) -> list[EntryRecord]:
         entries += reply.entries
         if len(reply.entries) < PAGE:
             return entries
+
+
+async def _enrolled_by(client: Client, watch_list: str, import_id: str) -> int:
+    """How many images of an import are on the list: this call's, and those of calls before it."""
+    entries = await entries_of(client, watch_list)
+    return sum(image.import_id == import_id for entry in entries for image in entry.images)
 
 
 async def _begin(client: Client, watch_list: str, digest: str, images: int, resume: str) -> str:

@@ -6,6 +6,7 @@ A manifest that cannot be read as one is refused whole. A bad row is reported by
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,12 +21,15 @@ from proto.watchlists import EntryForm
 from services.cli.acting import request
 from services.cli.deadline import parse_deadline
 from services.cli.watchlists.reference_images import ImageFile
+from services.cli.words import shown
 
 NEEDED = ("subject", "image", "reason", "requester", "source", "lawful_basis", "expires")
 OPTIONAL = ("reference", "image_date", "under_18", "under_18_rationale", "name")
 COLUMNS = (*NEEDED, *OPTIONAL)
 YES, NO = frozenset({"yes", "true", "1", "y"}), frozenset({"no", "false", "0", "n", ""})
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
+DELIMITERS = ",;\t"
+"""What may stand between the values of a CSV; spreadsheets of many countries write semicolons."""
 MAX_ROW_LETTERS = 100_000
 """A line of a manifest has a few hundred."""
 
@@ -62,13 +66,13 @@ def read_manifest(path: Path, folder: Path, defaults: Mapping[str, str], now: fl
     Raises:
         UserError: it cannot be read, has a column that we do not know, or lacks one for which there is no default.
     """
-    manifest, seen = Manifest(), set[tuple[str, str]]()
+    manifest, seen = Manifest(), set[tuple[str, Path]]()
     for line, row in _rows(path, defaults):
         try:
             manifest.images.append(_image(line, row, folder, now, seen))
         except _BadRowError as error:
-            shown = str(row.get("subject") or ""), str(row.get("image") or "")
-            manifest.bad.append(BadRow(line, *shown, error.reason, error.remedy))
+            whose = shown(str(row.get("subject") or "")), shown(str(row.get("image") or ""))
+            manifest.bad.append(BadRow(line, *whose, error.reason, error.remedy))
     return manifest
 
 
@@ -101,10 +105,14 @@ def _rows(path: Path, defaults: Mapping[str, str]) -> Iterator[tuple[int, dict[s
 
 
 def _csv_rows(path: Path, text: str, defaults: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(text.splitlines(keepends=True), skipinitialspace=True, strict=True, restval="")
+    header = text.partition("\n")[0]
+    comma = next((letter for letter in DELIMITERS if letter in header), ",")
+    lines = io.StringIO(text, newline="")  # which tears no value at a letter that only looks like the end of a line
+    reader = csv.DictReader(lines, delimiter=comma, skipinitialspace=True, strict=True, restval="")
     try:
-        _check_columns(path, [name.strip() for name in reader.fieldnames or ()], defaults)
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        names = [name.strip().lower() for name in reader.fieldnames or ()]
+        _check_columns(path, names, defaults)
+        reader.fieldnames = names
         before = reader.line_num
         for row in reader:
             yield before + 1, dict(row)
@@ -114,12 +122,12 @@ def _csv_rows(path: Path, text: str, defaults: Mapping[str, str]) -> Iterator[tu
 
 
 def _json_rows(path: Path, text: str, defaults: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line, row_text in enumerate(text.splitlines(), 1):
+    for line, row_text in enumerate(text.split("\n"), 1):
         if not row_text.strip():
             continue
         try:
             row = json.loads(row_text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"line {line} of {path} is no JSON ({error})", "write one object a line") from None
         if not isinstance(row, dict):
             raise UserError(f"line {line} of {path} is no JSON object", "write one object a line")
@@ -150,25 +158,36 @@ def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _image(line: int, row: Mapping[str, Any], folder: Path, now: float, seen: set[tuple[str, str]]) -> ImageFile:
+def _image(line: int, row: Mapping[str, Any], folder: Path, now: float, seen: set[tuple[str, Path]]) -> ImageFile:
     if None in row:
         raise _BadRowError("the row has more values than there are columns", "quote values with commas in them")
     for name, value in row.items():
         if isinstance(value, (dict, list)) or len(str(value)) > MAX_ROW_LETTERS:
             raise _BadRowError(f"{name} is no text", "write a short text")
+        if shown(str(value)) != str(value):
+            raise _BadRowError(f"{name} holds half a letter", "write the manifest as UTF-8")
     texts = {name: str(value).strip() for name, value in row.items()}
     for name in ("subject", "image"):
         if not texts.get(name):
             raise _BadRowError(f"{name} is empty", f"fill in {name}")
-    path = (folder / texts["image"]).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise _BadRowError("the image lies outside of the folder of images", "name it relative to --images")
+    path = _path(folder, texts["image"])
     entry = _entry(texts, now)
     image = ImageFile(texts["subject"], path, entry, texts.get("reference", ""), line, given=texts["image"])
-    if (image.subject, image.name) in seen:
+    if (image.subject, path) in seen:
         raise _BadRowError("the image comes twice for the subject", "remove one of the two rows")
-    seen.add((image.subject, image.name))
+    seen.add((image.subject, path))
     return image
+
+
+def _path(folder: Path, given: str) -> Path:
+    """Where an image lies, whether or not it is there."""
+    try:
+        path = (folder / given).resolve()
+    except (OSError, RuntimeError, ValueError):  # too long, links that lead back to themselves, NUL
+        raise _BadRowError("the image has a path that leads nowhere", "check the path") from None
+    if not path.is_relative_to(folder.resolve()):
+        raise _BadRowError("the image lies outside of the folder of images", "name it relative to --images")
+    return path
 
 
 def _entry(row: Mapping[str, str], now: float) -> EntryForm:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from proto.requests.watchlists import EnrolEntryRequest, EnrolmentNotice, Refere
 from proto.watchlists import EntryForm
 from services.cli.acting import request
 from services.cli.client import Client
+from services.cli.words import shown
 
 MAX_REFERENCE_BYTES = 7 * 1024 * 1024
 """A little under the largest message the bus of the single machine carries (8 MB)."""
@@ -84,8 +86,8 @@ def refusal_of(image: ImageFile, reply: EnrolReply) -> Refusal:
 
 def refused(image: ImageFile, reason: str, remedy: str = "") -> Refusal:
     """The refusal of an image file."""
-    given = image.given or str(image.path)
-    return Refusal(image.subject, image.path, reason, remedy, line=image.line, given=given)
+    given = shown(image.given or str(image.path))
+    return Refusal(shown(image.subject), image.path, reason, remedy, line=image.line, given=given)
 
 
 class UnusableFileError(PermanentError):
@@ -103,17 +105,22 @@ def read_image(image: ImageFile) -> ReferenceImage:
         UnusableFileError: it cannot be read, is too large, or its name is.
     """
     try:
+        there = image.path.stat()
+        if not stat.S_ISREG(there.st_mode):
+            raise UnusableFileError("it is no file", "give an image file")
+        if there.st_size > MAX_REFERENCE_BYTES:
+            most = MAX_REFERENCE_BYTES // 2**20
+            raise UnusableFileError(
+                f"the file has {there.st_size / 2**20:.1f} MiB, at most {most} are taken", FILE_TOO_LARGE
+            )
         data = image.path.read_bytes()
     except OSError as error:
         raise UnusableFileError(f"the file cannot be read ({error.strerror})", "check its path and rights") from None
-    if len(data) > MAX_REFERENCE_BYTES:
-        most = MAX_REFERENCE_BYTES // 2**20
-        raise UnusableFileError(f"the file has {len(data) / 2**20:.1f} MiB, at most {most} are taken", FILE_TOO_LARGE)
     try:
         return ReferenceImage(subject=image.subject, reference=image.name, image=data, entry=image.entry)
     except ValidationError:
-        reason = "the subject id or the name of the file will not do: at most 128 letters, no control characters"
-        raise UnusableFileError(reason, "give it a shorter one") from None
+        reason = "the subject id or the name of the file will not do: at most 128 letters, none of them to control"
+        raise UnusableFileError(reason, "give it another, in UTF-8") from None
 
 
 def single_request(client: Client, watch_list: str, image: ImageFile) -> EnrolEntryRequest:

@@ -1,6 +1,8 @@
 """An import from the side that asks: what is away is asked again, what will not do is refused by name."""
 
 import asyncio
+import os
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +10,7 @@ from libs.bus import AskError
 from libs.errors import TransientError, UserError
 from proto import codec, subjects
 from proto.messages import EnrolReply
-from proto.requests.watchlists import EnrolImagesReply, EnrolImagesRequest, ImportRequest, ListReply
+from proto.requests.watchlists import EnrolImagesReply, EnrolImagesRequest, EntriesReply, ImportRequest, ListReply
 from proto.sealed import Act
 from proto.watchlists import WatchListRecord
 from services.cli.client import Client
@@ -22,7 +24,7 @@ from services.cli.watchlists.importing import (
     manifest_sha256,
 )
 from services.cli.watchlists.reference_images import ImageFile, folder_images
-from tests.governance_examples import ENTRY_FORM, WATCH_LIST
+from tests.governance_examples import ENTRY, ENTRY_FORM, WATCH_LIST
 
 
 class Match:
@@ -31,7 +33,8 @@ class Match:
     It answers nobody before it has had `waits_for` acts at a time. It refuses as a whole what brings one of `spoilt`.
     """
 
-    def __init__(self, refuses=(), there=(), away=0, waits_for=1, error=None, spoilt=()):
+    def __init__(self, refuses=(), there=(), away=0, waits_for=1, error=None, spoilt=(), entries=()):
+        self.entries = entries
         self.refuses, self.there, self.away, self.error, self.spoilt = refuses, there, away, error, spoilt
         self.waits_for = waits_for
         self.enough = asyncio.Event()
@@ -44,6 +47,8 @@ class Match:
         return [image.reference for act in self.acts for image in act.images]
 
     async def ask(self, subject, sealed, _expected, _timeout_s=None):
+        if subject == f"{subjects.WATCHLIST}.entries":
+            return EntriesReply(record=WATCH_LIST, entries=self.entries)
         act = codec.decode(Act, sealed.body)
         if act.holds == "import_request":
             return self._step(codec.decode(ImportRequest, act.request))
@@ -202,6 +207,27 @@ async def test_a_folder_of_which_nothing_can_be_enrolled_is_taken_back_with_its_
         await imported(match, folder_of(tmp_path, "a.jpg", "b.jpg"), crew)
     assert [refusal.image.name for refusal in nothing.value.result.refused] == ["a.jpg", "b.jpg"]
     assert [(step.step, step.import_id) for step in match.steps] == [("begin", ""), ("abort", "f00d-1")]
+
+
+async def test_what_earlier_calls_enrolled_stays_where_all_images_of_this_one_are_refused(tmp_path, crew):
+    image = ENTRY.images[0].model_copy(update={"import_id": "f00d-1"})
+    match = Match(refuses={"a.jpg"}, entries=(ENTRY.model_copy(update={"images": (image,)}),))
+    with pytest.raises(NothingEnrolledError, match=r"1 image of earlier calls stay.*--abort"):
+        await imported(match, folder_of(tmp_path, "a.jpg"), crew)
+    assert [step.step for step in match.steps] == ["begin"]
+
+
+async def test_what_is_no_file_and_what_has_no_name_in_utf_8_is_refused_and_said(tmp_path, crew):
+    folder = folder_of(tmp_path, "fine.jpg")
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"image")
+    images = [*folder_images(folder, ENTRY_FORM), ImageFile("S-9", folder / "pipe.jpg", ENTRY_FORM)]
+    client = Client(Match(), crew["l-stone"])
+    done = await import_images(client, "wanted", images, lambda _: None)
+    told = {Path(refusal.given).name: refusal.reason for refusal in done.refused}
+    assert told["pipe.jpg"] == "it is no file"
+    assert "will not do" in told["caf?.jpg"]
+    assert done.enrolled == 1
 
 
 async def test_progress_is_told_after_each_image(tmp_path, crew):

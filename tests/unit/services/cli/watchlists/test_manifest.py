@@ -79,12 +79,16 @@ BAD_ROWS = {
     "too many values": ("S-1,a.jpg,r,q,s,b,30d,more", "more values than there are columns"),
     "an image elsewhere": ("S-1,../../etc/passwd,r,q,s,b,30d", "outside of the folder"),
     "an absolute image": ("S-1,/etc/passwd,r,q,s,b,30d", "outside of the folder"),
+    "no path": ("S-1,a\0.jpg,r,q,s,b,30d", "a path that leads nowhere"),
+    "links in a circle": ("S-1,circle/a.jpg,r,q,s,b,30d", "a path that leads nowhere"),
     "a reason without end": (f"S-1,a.jpg,{'r' * 600},q,s,b,30d", "reason: "),
 }
 
 
 @pytest.mark.parametrize(("row", "reason"), BAD_ROWS.values(), ids=BAD_ROWS)
 def test_it_is_reported_by_its_line_and_the_others_are_taken(tmp_path, row, reason):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "circle").symlink_to("circle")
     read = manifest(tmp_path, HEADER, ROW, row, ROW.replace("S-1", "S-2"))
     assert [image.subject for image in read.images] == ["S-1", "S-2"]
     (bad,) = read.bad
@@ -110,6 +114,32 @@ def test_an_image_that_comes_twice_for_a_subject_is_taken_once(tmp_path):
     read = manifest(tmp_path, HEADER, ROW, ROW, ROW.replace("S-1", "S-2"))
     assert len(read.images) == 2
     assert [(bad.line, bad.reason) for bad in read.bad] == [(3, "the image comes twice for the subject")]
+
+
+def test_images_of_one_name_in_two_folders_are_two(tmp_path):
+    read = manifest(tmp_path, HEADER, ROW.replace("a.jpg", "2023/a.jpg"), ROW.replace("a.jpg", "2024/a.jpg"))
+    assert [image.given for image in read.images] == ["2023/a.jpg", "2024/a.jpg"]
+
+
+def test_what_only_looks_like_the_end_of_a_line_tears_no_value(tmp_path):
+    reason = "warrant\u2028of 2023\x0b\x1c\x85"
+    (image,) = manifest(tmp_path, HEADER, ROW.replace("warrant 17/2023", f"a{reason}b")).images
+    row = dict(zip(HEADER.split(","), ROW.split(","), strict=True)) | {"reason": f"a{reason}b"}
+    read = manifest(tmp_path, json.dumps(row, ensure_ascii=False), name="l.jsonl")
+    assert [one.line for one in [*read.bad, *read.images]] == [1]
+    assert image.line == 2
+
+
+def test_semicolons_as_spreadsheets_of_many_countries_write_them_and_capitals_do_no_harm(tmp_path):
+    read = manifest(tmp_path, HEADER.replace(",", ";").title(), ROW.replace(",", ";"))
+    assert read.images == manifest(tmp_path, HEADER, ROW).images
+
+
+def test_half_a_letter_is_reported_and_can_be_shown(tmp_path):
+    rows = [dict(zip(HEADER.split(","), ROW.split(","), strict=True)) | {"subject": one} for one in ("S-1", "S-\ud800")]
+    read = manifest(tmp_path, *map(json.dumps, rows), name="l.jsonl")
+    assert len(read.images) == 1
+    assert [(bad.line, bad.subject, bad.reason) for bad in read.bad] == [(2, "S-?", "subject holds half a letter")]
 
 
 def test_an_unknown_column_is_refused_with_the_right_ones_named(tmp_path):
@@ -138,6 +168,8 @@ def test_an_empty_file_is_refused(tmp_path):
     ("name", "lines", "message"),
     [
         ("l.jsonl", ["not json"], "line 1 of .* is no JSON"),
+        ("l.jsonl", ["[" * 100_000], "line 1 of .* is no JSON"),
+        ("l.jsonl", ['{"subject": ' + "9" * 10_000 + "}"], "line 1 of .* is no JSON"),
         ("l.jsonl", ['["a list"]'], "line 1 of .* is no JSON object"),
         ("l.jsonl", ['{"who": "S-1"}'], "a column 'who'"),
         ("l.csv", [HEADER, 'S-1,"never closed'], "is no CSV"),
