@@ -11,7 +11,7 @@ from libs.settings import ServiceSettings
 from proto import subjects
 from proto.cases import Case
 from proto.counts import Passage
-from proto.deployments import DeploymentRecord
+from proto.deployments import Binding, DeploymentRecord
 from proto.messages import Alert
 from proto.requests.alerts import CaseReply, CaseRequest
 from proto.requests.listing import ListRequest
@@ -109,7 +109,8 @@ async def casework(bus, crew, clock, log, confirmations=2):
 async def opened_room(bus, crew, clock):
     """A deployment that runs, its lists and a seed, as records; and everything that goes over the wire, heard."""
     room = Room(bus, crew, clock)
-    deployment = changed("deployment_record", armed_at=clock.now - 3600)
+    bound = Binding(responses={"wanted": "red", "blue": "green"})
+    deployment = changed("deployment_record", armed_at=clock.now - 3600, binding=bound)
     await Records(bus, subjects.DEPLOYMENTS, DeploymentRecord).put(NORTH, deployment)
     for name, fields in {"wanted": {"response": "red"}, "blue": {"seed": True, "response": "green"}}.items():
         form = changed("watch_list_record").form.model_copy(update={"watch_list": name, **fields})

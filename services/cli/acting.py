@@ -10,8 +10,12 @@ import typer
 from pydantic import BaseModel, ValidationError
 from rich.markup import escape
 
+from libs.bus import Records
 from libs.errors import OBSTACLES_APART, UserError
 from libs.wording import fault
+from proto import subjects
+from proto.requests.deployments import DeploymentRequest
+from proto.sealed import Sealed
 from services.cli.client import Client, must_be_somebody, open_client
 from services.cli.console import err
 from services.cli.signals import until_done
@@ -38,6 +42,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for other sof
 def look(work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
     """What `work` comes to on the bus, which changes nothing. Raises as `open_client` and `work`."""
     return _on_the_bus(work, None)
+
+
+async def must_be_known(client: Client, deployment: str) -> None:
+    """Does nothing where there is, or was, a deployment of that name, for those who ask what came of it.
+
+    Raises:
+        UserError: there is none.
+        TransientError: the server is away.
+    """
+    asked = request(DeploymentRequest, deployment=deployment)
+    if await Records(client.bus, subjects.DEPLOYMENTS, Sealed).get(subjects.key(asked.deployment)) is None:
+        raise UserError(f"there is no deployment {deployment}", "see `watchline deployment list`", 1)
 
 
 def act(officer: str, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:

@@ -114,13 +114,15 @@ async def test_two_operators_compare_decide_and_note_the_outcome(room, watchline
     assert case.outcome.engagement == "confirmed_true"
 
 
-async def test_alerts_are_listed_for_people_and_for_software(room, watchline):
+async def test_alerts_are_listed_for_people_and_for_software(room, watchline, bus, crew):
     await room.raise_alert(id="seed-1", seed=True, watch_list="blue", subject="blue-1")
     _, said, _ = await watchline("list")
     assert "S-0001" in said
     assert "blue-1" not in said
     _, said, _ = await watchline("list", "--seeds", "--json")
     assert [case["alert"] for case in json.loads(said)] == ["a1b2c3", "seed-1"]
+    record = crew.govern.seal(changed("deployment_record"))
+    await Records(bus, subjects.DEPLOYMENTS, type(record)).put("elsewhere", record)
     code, said, told = await watchline("list", "--open", "--deployment", "elsewhere")
     assert (code, said, told) == (0, "", "there is no alert yet: see `watchline alerts tail`\n")
 
@@ -193,6 +195,8 @@ async def test_a_passage_of_a_seed_is_noted_now_or_at_a_time(watchline):
         (("passage", "station-north", "gate-1", "blue-1", "--at", "soon", "--as", "d-green"), 2, "'soon' is no time"),
         (("show", "zz"), 1, "see `watchline alerts list`"),
         (("tail", "--deployment", "a b"), 2, "the deployment will not do"),
+        (("tail", "--deployment", "nope"), 1, "there is no deployment nope: see `watchline deployment list`"),
+        (("list", "--deployment", "nope"), 1, "there is no deployment nope: see `watchline deployment list`"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

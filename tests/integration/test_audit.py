@@ -115,6 +115,8 @@ async def test_a_stream_that_was_deleted_and_made_anew_is_noticed_at_start(bus, 
 
 async def test_a_person_follows_the_audit_from_its_newest_entries_on(bus, nats_server, log, clock, monkeypatch):
     monkeypatch.setenv("WATCHLINE_NATS_URL", nats_server.url)
+    record = GOVERN.seal(changed("deployment_record"))
+    await Records(bus, subjects.DEPLOYMENTS, type(record)).put("north", record)
     async with Chain.open(bus, GOVERN, log, clock) as ledger:
         for number in range(1, 6):
             await ledger.append(act(number))
@@ -371,6 +373,14 @@ def test_what_a_person_mistypes_is_one_line_with_a_remedy(audit, arguments):
         audit(*arguments)
     assert "\n" not in str(refused.value)
     assert refused.value.remedy
+
+
+@pytest.mark.parametrize("command", ["tail", "export"])
+def test_a_deployment_that_there_is_not_is_followed_by_nobody_and_exported_to_nowhere(audit, tmp_path, command):
+    to = ["-o", tmp_path / "none.jsonl"] if command == "export" else []
+    with pytest.raises(UserError, match="there is no deployment nope: see `watchline deployment list`"):
+        audit(command, "--deployment", "nope", *to)
+    assert list(tmp_path.glob("*.jsonl*")) == []
 
 
 def test_a_deployment_that_there_is_not_is_told_from_one_of_which_there_is_no_entry(audit, nats_server, log, crew):

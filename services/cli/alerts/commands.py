@@ -14,7 +14,6 @@ from libs.settings import TrustSettings, load
 from proto import subjects
 from proto.cases import Case, Engagement, Verdict
 from proto.requests.alerts import AdjudicateRequest, CaseReply, EngagementRequest, PassageReply, PassageRequest
-from proto.requests.deployments import DeploymentRequest
 from services.cli.acting import (
     AsOption,
     JsonOption,
@@ -23,6 +22,7 @@ from services.cli.acting import (
     announce,
     choice,
     look,
+    must_be_known,
     print_json,
     print_nothing,
     request,
@@ -69,11 +69,11 @@ def follow(
 
     Example: `watchline alerts tail --deployment station-north`
     """
-    if deployment != ALL:
-        request(DeploymentRequest, deployment=deployment)  # so that its name is one
     govern = load(TrustSettings).key()
 
     async def work(client: Client) -> None:
+        if deployment != ALL:
+            await must_be_known(client, deployment)
         show = partial(out.print, soft_wrap=True)
         await Tail(client.bus, govern, show, since_minutes(last)).run(deployment, seeds)
 
@@ -91,7 +91,14 @@ def list_cases(
 
     Example: `watchline alerts list --open`
     """
-    cases, now = look(lambda client: cases_of(client, deployment)), time.time()
+
+    async def work(client: Client) -> list[Case]:
+        found = await cases_of(client, deployment)
+        if deployment and not found:
+            await must_be_known(client, deployment)
+        return found
+
+    cases, now = look(work), time.time()
     shown = [case for case in cases if (seeds or not case.seed) and (not only_open or is_open(case, now))]
     if as_json:
         print_json([case.model_dump() for case in shown])

@@ -103,8 +103,6 @@ def show(
     found = until_done(desk.newest(key, wanted, last, sequence))
     if sequence is not None and not found:
         raise UserError(f"there is no entry {sequence}", "see `watchline audit show`", 1)
-    if deployment and not found:
-        until_done(desk.must_be_known(deployment))
     if as_json:
         said = [readable(entry) if entry else {"sequence": place} for place, entry in found]
         out.print_json(json.dumps(said))

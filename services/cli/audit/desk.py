@@ -20,9 +20,8 @@ from libs.seals import PublicKey, SealError
 from libs.settings import TrustSettings, load
 from proto import subjects
 from proto.audit import AuditEntry, AuditHead
-from proto.requests.deployments import DeploymentRequest
 from proto.sealed import Sealed
-from services.cli.acting import request
+from services.cli.acting import must_be_known
 from services.cli.audit import export
 from services.cli.audit.export import About, Format, Line
 from services.cli.client import open_client
@@ -121,6 +120,8 @@ async def export_to(file: TextIO, form: Format, wanted: Wanted, key: PublicKey) 
                     file.write(export.opening(About(first, wanted.deployment, heads), form))
                 file.write(export.as_line(stored.sequence, entry, stored.data, form))
                 count += 1
+        if wanted.deployment and not count:
+            await must_be_known(client, wanted.deployment)
     if not count:
         file.write(export.opening(About(1, wanted.deployment, heads if wanted.everything else ()), form))
     return count
@@ -140,25 +141,16 @@ async def newest(
             entry = opened(stored.data, key)
             if entry is None or wanted.takes(entry):
                 found.append((stored.sequence, entry))
+        if wanted.deployment and not found:
+            await must_be_known(client, wanted.deployment)
         return list(found)
-
-
-async def must_be_known(deployment: str) -> None:
-    """Does nothing where there is, or was, a deployment of that name.
-
-    Raises:
-        UserError: there is none.
-        TransientError: the server is away.
-    """
-    async with open_client() as client:
-        ask = request(DeploymentRequest, deployment=deployment)
-        if await Records(client.bus, subjects.DEPLOYMENTS, Sealed).get(subjects.key(ask.deployment)) is None:
-            raise UserError(f"there is no deployment {deployment}", "see `watchline deployment list`", 1)
 
 
 async def followed(key: PublicKey, wanted: Wanted, last: int) -> AsyncIterator[AuditEntry | None]:
     """The `last` newest entries, and each new one; `None` for what is none of govern's. Raises as `verify_stream`."""
     async with open_client() as client:
+        if wanted.deployment:
+            await must_be_known(client, wanted.deployment)
         first = await client.bus.last_sequence(subjects.AUDIT) - last + 1
         async for sealed in client.bus.follow(subjects.AUDIT, subjects.AUDIT.subjects[0], Sealed, first):
             try:

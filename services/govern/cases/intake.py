@@ -13,9 +13,8 @@ from proto.cases import Case
 from proto.deployments import DeploymentRecord
 from proto.messages import Alert
 from services.govern.cases.casebook import CaseBook, is_closed
-from services.govern.profiles.reading import Profile
+from services.govern.profiles.reading import HOUR_S, Profile
 
-HOUR_S = 3600.0
 STRICTEST_CONFIRMATIONS = 2
 """People who must confirm where nobody can say how many: no profile that ships asks for more."""
 KEPT_HOURS = 24.0

@@ -12,8 +12,8 @@ from libs.calibration import CalibrationError
 from proto.deployments import Document
 from proto.watchlists import WatchListRecord
 from services.govern.deployments.situation import Situation
+from services.govern.profiles.reading import HOUR_S
 
-HOUR_S = 3600.0
 LIVE_SCHEMES = ("rtsp", "rtsps")
 """Of locations that are streams, whatever they say of themselves. Over http there are recordings too: whether that is
 live is seen by `ingest`, which then refuses it."""

@@ -9,9 +9,8 @@ from proto.audit import Details
 from proto.deployments import DeploymentRecord
 from services.govern.deployments.binding import runs_under
 from services.govern.office import Office
-from services.govern.profiles.reading import Hours
+from services.govern.profiles.reading import HOUR_S, Hours
 
-HOUR_S = 3600.0
 DISCARDING = ("refuse_judicial", "lapse")
 """Deeds after which nothing is kept: "all the data, as well as the results and outputs" (AI Act, art. 5(3))."""
 

@@ -11,11 +11,10 @@ from proto.deployments import DeploymentRecord, Warrant
 from proto.sealed import Sealed
 from services.govern.deployments.binding import runs_under
 from services.govern.office import Office
-from services.govern.profiles.reading import Profile
+from services.govern.profiles.reading import HOUR_S, Profile
 
 FLOOR_UNDER_THRESHOLD = 0.10
 """Where the floor lies under the threshold (docs/decisions.md: "The default threshold is 0.50")."""
-HOUR_S = 3600.0
 
 
 class WarrantDesk:

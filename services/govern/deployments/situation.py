@@ -16,9 +16,8 @@ from proto.sealed import GOVERN
 from proto.watchlists import EntryRecord, WatchListRecord
 from services.govern.cases.casebook import is_closed
 from services.govern.office import Office
-from services.govern.profiles.reading import Profile
+from services.govern.profiles.reading import HOUR_S, Profile
 
-HOUR_S = 3600.0
 ACTIVE = ("armed", "suspended")
 """States in which a deployment uses its lists, now or again."""
 

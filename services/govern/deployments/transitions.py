@@ -24,8 +24,8 @@ from services.govern.deployments.binding import bind, canonical_sha256, told
 from services.govern.deployments.periods import ended
 from services.govern.deployments.situation import Situation, profile_of, read_situation
 from services.govern.office import Office
+from services.govern.profiles.reading import HOUR_S
 
-HOUR_S = 3600.0
 LONGEST_NAMES = 512
 LONGEST_REFERENCE = 128
 """Characters that the audit takes of a detail, and of one word."""

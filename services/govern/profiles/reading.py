@@ -23,6 +23,8 @@ Count = Annotated[int, Field(ge=0)] | Unlimited
 Words = Annotated[tuple[str, ...], Field(strict=False)]
 """An array in TOML."""
 SHIPPED = Path(__file__).parent
+HOUR_S = 3600.0
+"""In which profiles count."""
 
 
 class Profile(BaseModel):

@@ -19,11 +19,10 @@ from proto.messages import Alert
 from proto.requests.audit import AuditRequest
 from proto.sealed import GOVERN
 from services.govern.office import Office
-from services.govern.profiles.reading import Profile
+from services.govern.profiles.reading import HOUR_S, Profile
 from services.govern.retention.erasure import Period
 from services.govern.surviving import surviving
 
-HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 STRAYS_S = HOUR_S
 """How often stray portraits are looked for, and how old one must be: an alert follows its portrait in milliseconds, or
