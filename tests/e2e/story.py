@@ -5,21 +5,30 @@ python -m pytest tests/e2e/test_story.py --write-walkthrough      writes the pag
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 import textwrap
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import av
 import cv2
+import msgpack
+import numpy as np
 
 from libs.assets import AssetStore
+from libs.gallery import GallerySettings
+from libs.gallery.edge import EdgeGallery
+from services.match.settings import MatchSettings
 from tests.e2e.conftest import RUN_S, Watchline
 
 OFFICERS = {
@@ -44,6 +53,8 @@ class Story:
     watchline: Watchline
     environment: dict[str, str]
     page: list[str] = field(default_factory=list)
+    templates: list[np.ndarray] = field(default_factory=list)
+    """Of those who are on a list, float32 (d,): what must be nowhere at the end."""
 
     def tell(self, *lines: str) -> None:
         self.page += [*(textwrap.fill(line, 120) for line in lines), ""]
@@ -232,6 +243,10 @@ def _lists(story: Story, folder: Path) -> None:
         "consent --expires 1d --as l-stone"
     )
     story.run("watchlist show wanted")
+    story.templates = [*templates_in(folder / "data" / "gallery", "wanted", "blue")]
+    assert len(story.templates) == 2
+    for template in story.templates:
+        assert any(files_with(folder / "data", needle) for needle in written(template)), "the search finds no template"
 
 
 def _arming(story: Story) -> None:
@@ -306,11 +321,36 @@ def _end(story: Story, folder: Path) -> None:
 def _nothing_is_left(story: Story, folder: Path) -> None:
     story.tell(
         "The platform is stopped with Ctrl-C. The name that stood beside S-0001 is in no file of it any more, and nor "
-        "is anything of a photograph or a portrait: the test that writes this page looks for parts of each."
+        "is anything of a photograph, a portrait or a template: the test that writes this page looks for parts of "
+        "each, and found the templates while the lists were there."
     )
     found = grep(folder / "data", NAME_ON_THE_LIST.encode())
     assert found == []
     story.show(f"grep -rlaF '{NAME_ON_THE_LIST}' data", "\n".join(found) or "(nothing)")
+
+
+def templates_in(gallery: Path, *watch_lists: str) -> Iterator[np.ndarray]:
+    """The templates of lists, out of a copy of a gallery that a program is using."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = shutil.copytree(gallery, Path(folder) / "gallery")
+        settings = MatchSettings()
+        opened = EdgeGallery(GallerySettings(settings.template_version, settings.dimension, copy))
+        for name in watch_lists:
+            yield from opened._templates(name, None)[1]
+        asyncio.run(opened.close())
+
+
+def written(template: np.ndarray) -> list[bytes]:
+    """The beginning of a template in every way in which a program might write it down."""
+    head = template[:12]
+    rounded = [head.astype(kind).tobytes() for kind in ("<f4", ">f4", "<f8", ">f8")]
+    listed = [msgpack.packb([float(one) for one in head], use_single_float=single)[1:] for single in (True, False)]
+    return [*rounded, *listed, *(base64.b64encode(head.astype(kind).tobytes())[:-4] for kind in ("<f4", ">f4"))]
+
+
+def files_with(folder: Path, needle: bytes) -> list[Path]:
+    """The files under `folder` that hold `needle`, which may be any bytes."""
+    return [path for path in folder.rglob("*") if path.is_file() and needle in path.read_bytes()]
 
 
 def grep(folder: Path, needle: bytes) -> list[str]:

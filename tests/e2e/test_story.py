@@ -38,6 +38,10 @@ def test_a_deployment_from_the_keys_to_the_proof_that_nothing_is_left(story, ass
     data = story.watchline.folder / "data"
     for needle in secrets_of(assets, story.watchline.folder):
         assert told.grep(data, needle) == []
+    for template in story.templates:
+        assert [
+            told.files_with(data, needle) for needle in told.written(template) if told.files_with(data, needle)
+        ] == []
     page = HEAD + "\n" + "\n".join(story.page).replace(str(story.watchline.folder), "~/watchline")
     if request.config.getoption("--write-walkthrough"):
         PAGE.write_text(page.rstrip() + "\n")
