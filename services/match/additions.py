@@ -112,23 +112,22 @@ class Additions:
         """Answers for an image that need not be looked at: it is there, or cannot be taken whatever it shows."""
         of, key = image.of, subjects.key(batch.watch_list, image.of.subject)
         entry = self._registry.book.entries.get(key)
-        self._must_stay(batch, entry)
+        self._must_stay(batch, of.subject, entry)
         if has_image(entry, image.sha256):
             await self._review(key, image.sha256)
             image.reply = _reply(batch, of, enrolled=True, already=True)
         elif problem := _problem(of, self._registry.clock()):
             image.reply = _refused(batch, of, problem)
 
-    def _must_stay(self, batch: Batch, entry: EntryRecord | None) -> None:
-        """Does nothing for an entry that is not about to be erased, with all that would be added to it.
+    def _must_stay(self, batch: Batch, subject: str, entry: EntryRecord | None) -> None:
+        """Does nothing for a subject who is not about to be erased, with all that would be added.
 
         Raises:
-            TransientError: it is: a sweep later it is gone.
+            TransientError: they are: a sweep later they are gone.
         """
-        if entry is None or entry.form is None:
-            return
-        leaving = self._registry.known(batch.watch_list).removing
-        if entry.subject in leaving or entry.form.expires_at <= self._registry.clock():
+        form = entry.form if entry is not None else None
+        expired = form is not None and form.expires_at <= self._registry.clock()
+        if expired or subject in self._registry.known(batch.watch_list).removing:
             raise TransientError("an entry that has expired, or was removed, is still being erased: ask again")
 
     async def _review(self, key: str, digest: str) -> None:

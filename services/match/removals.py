@@ -53,8 +53,9 @@ class Removals:
         """How many people are off the list now because their entries had expired. Raises `TransientError`."""
         registry = self._registry
         async with registry.turns.alone(watch_list):
-            entries = await registry.snapshot(watch_list)
-            due = [entry for entry in entries.values() if entry.form is not None and entry.form.expires_at <= now]
+            entries, leaving = await registry.snapshot(watch_list), (await registry.read(watch_list)).removing
+            expired = [one for one in entries.values() if one.form is not None and one.form.expires_at <= now]
+            due = [entry for entry in expired if entry.subject not in leaving]
             if due:
                 await self._begin(due, own_deed("remove", "the entries have expired", now))
                 await registry.report(watch_list)

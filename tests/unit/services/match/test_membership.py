@@ -228,6 +228,28 @@ async def test_taking_off_that_failed_half_way_is_finished_when_it_is_asked_agai
     assert desk.peers.events.count("watchlist.removed") == 1
 
 
+async def test_nobody_comes_back_on_a_list_before_it_is_written_down_that_they_are_off(crew, log, clock):
+    desk = await with_one_named(crew, log, clock)
+    put = desk.lists.put
+
+    async def away(key, record):
+        if not record.removing:
+            raise TransientError("the bus is away")
+        return await put(key, record)
+
+    desk.lists.put = away
+    with pytest.raises(TransientError):
+        await desk.remove("S-1")
+    assert desk.entry("S-1").form is None
+    with pytest.raises(TransientError, match="still being erased"):  # the next sweep would erase it
+        await desk.enrol("S-1", 2)
+    desk.lists.put = put
+    await desk.sweeper.sweep()
+    assert (await desk.enrol("S-1", 2)).enrolled
+    await desk.sweeper.sweep()
+    assert desk.registry.book.is_current("wanted", "S-1", clock())
+
+
 async def with_one_named(crew, log, clock):
     """A list with S-1 on it, who has a name."""
     desk = MatchDesk(crew, log, clock)

@@ -69,6 +69,25 @@ async def test_a_list_that_expires_in_the_middle_of_its_import_goes_too(crew, lo
     assert (desk.list().state, desk.biometrics()) == ("destroyed", NOTHING)
 
 
+async def test_what_has_expired_is_told_once_though_it_could_not_be_erased_at_once(desk, clock):
+    clock.advance(DAY_S)
+    discard = desk.gallery.discard
+
+    async def away(_watch_list, _references):
+        raise TransientError("the engine is away")
+
+    desk.gallery.discard = away
+    for _ in range(3):
+        await desk.sweeper.sweep()
+        with pytest.raises(TransientError):
+            await desk.removals.finish("wanted")
+        assert await desk.removals.expire("wanted", clock()) == 0
+    desk.gallery.discard = discard
+    await desk.sweeper.sweep()
+    assert desk.peers.events.count("watchlist.removed") == 1
+    assert desk.biometrics()[0] == ["S-2/2.png"]
+
+
 async def test_one_list_that_cannot_be_swept_does_not_keep_the_others(desk, clock, log):
     await desk.create("also")
     await desk.enrol("S-1", 1, name="also", expires_at=clock() + DAY_S)
