@@ -17,7 +17,6 @@ import hashlib
 import secrets
 import socket
 import time
-import tomllib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from libs.errors import PermanentError, UserError
 from libs.log import Log
 from libs.seals import PublicKey, Signer
+from libs.toml import read_toml
 from libs.wording import user_error
 from proto import codec
 from proto.audit import Deed
@@ -131,19 +131,11 @@ def read_officers(path: Path) -> dict[str, Officer]:
     Raises:
         UserError: it cannot be read or holds something else.
     """
+    called = f"the roster of officers {path}"
     try:
-        return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).officers
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"the roster of officers {path} is not TOML", str(error)) from None
+        return _File.model_validate(read_toml(path, "set WATCHLINE_TRUST_OFFICERS to the file", called)).officers
     except ValidationError as error:
-        raise user_error(error, f"the roster of officers {path}") from None
-
-
-def _unreadable(path: Path, error: OSError) -> UserError:
-    problem = f"the roster of officers {path} cannot be read ({error.strerror})"
-    return UserError(problem, "set WATCHLINE_TRUST_OFFICERS to the file")
+        raise user_error(error, called) from None
 
 
 class Roster:

@@ -42,13 +42,13 @@ class Signer:
             UserError: no such file, others than its owner may read it, or it holds no key.
         """
         try:
-            mode, text = path.stat().st_mode, path.read_text().strip()
+            mode, held = path.stat().st_mode, path.read_bytes().strip()
         except OSError as error:
             raise UserError(f"the key {path} cannot be read ({error.strerror})", "check the path") from None
         if mode & 0o077:
             raise UserError(f"the key {path} can be read by others than its owner", f"run `chmod 600 {path}`")
         try:
-            return cls(name, SigningKey(text.encode(), HexEncoder))
+            return cls(name, SigningKey(held, HexEncoder))
         except (ValueError, TypeError):
             raise UserError(f"{path} holds no private key", "make one with `watchline officer new`") from None
 

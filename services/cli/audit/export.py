@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -35,6 +36,8 @@ COLUMNS = (
     *("sequence", "at", "event", "who", "verb", "acted_at", "origin", "reason", "deployment", "record_version"),
     *("watch_list", "alert", "id", "act_sha256", "details"),
 )
+PLACE = re.compile(r"[0-9]{1,15}")
+"""A place in the stream; a number of more digits is none."""
 FORMULA = ("=", "+", "-", "@", "\t")
 """A cell of a CSV file that starts with one of these is a formula to a spreadsheet."""
 
@@ -198,7 +201,7 @@ def _about(first: str, path: Path) -> About:
         said = json.loads(first)
         heads = tuple(codec.decode(Sealed, base64.b64decode(head, validate=True)) for head in said["heads"])
         return About(int(said["first"]), str(said["deployment"]), heads)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise UserError(f"the first line of {path} is damaged", "export the audit again") from None
 
 
@@ -206,13 +209,14 @@ def _json_lines(lines: Iterable[str]) -> Iterator[Line]:
     for number, text in enumerate(lines, start=1):
         try:
             said = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             said = {}
         said = said if isinstance(said, dict) else {}
         yield _line(number, said)
 
 
 def _csv_lines(text: str) -> Iterator[Line]:
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # what is no entry may be as large as a message
     for number, said in enumerate(csv.DictReader(io.StringIO(text, newline="")), start=1):
         yield _line(number, said)
 
@@ -224,7 +228,7 @@ def _line(number: int, said: dict[str, Any]) -> Line:
     except binascii.Error:
         data = b""
     place = str(said.get("sequence", ""))
-    return Line(int(place) if place.isascii() and place.isdigit() else number, data, said)
+    return Line(int(place) if PLACE.fullmatch(place) else number, data, said)
 
 
 def _cells(entry: AuditEntry) -> dict[str, str]:

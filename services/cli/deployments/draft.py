@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from libs.errors import UserError
+from libs.toml import read_toml
 from libs.wording import user_error
 from proto.deployments import DeploymentDraft, Zone
 from proto.messages import Name
@@ -99,12 +99,7 @@ def read_cameras(path: Path) -> dict[Name, Zone]:
 
 def _read(path: Path) -> dict[str, Any]:
     """What a file holds, its times as Unix seconds."""
-    try:
-        read = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})", "check the path of the draft") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not TOML", str(error)) from None
+    read = read_toml(path, "check the path of the draft")
     return {name: _timed(path, name, value) for name, value in read.items()}
 
 

@@ -8,7 +8,6 @@ officers make them while the machine runs.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pydantic_settings import BaseSettings
 
 from libs.errors import UserError
 from libs.settings import HealthSettings, InferenceSettings, LogSettings, NatsSettings, ServiceSettings
+from libs.toml import read_toml
 from libs.wording import fault, user_error
 from proto.messages import Name
 from services.alert.settings import AlertSettings
@@ -118,14 +118,7 @@ def load_config(path: Path) -> UpConfig:
         UserError: no such file, not TOML, or a setting that does not fit, by name.
     """
     try:
-        config = UpConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        remedy = "docs/watchline.toml is an example to start from"
-        raise UserError(f"{path} cannot be read ({error.strerror})", remedy) from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8", "save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path} is not TOML", str(error)) from None
+        config = UpConfig.model_validate(read_toml(path, "docs/watchline.toml is an example to start from"))
     except ValidationError as error:
         raise user_error(error, str(path), WRITTEN) from None
     for table, values in config.services.items():

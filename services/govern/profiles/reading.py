@@ -7,13 +7,13 @@ A limit that a profile does not set says so: `"unlimited"`.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from libs.errors import UserError
+from libs.toml import read_toml
 from libs.wording import user_error
 
 Unlimited = Literal["unlimited"]
@@ -119,11 +119,7 @@ def load_profiles(site: Path | None = None) -> dict[str, Profile]:
 def load_profile(path: Path) -> Profile:
     """The profile in a file. Raises `UserError` with the file and the value that is wrong."""
     try:
-        profile = Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UserError(f"the profile {path} cannot be read ({error.strerror})", "check the file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"the profile {path} is not TOML", str(error)) from None
+        profile = Profile.model_validate(read_toml(path, "check the file", f"the profile {path}"))
     except ValidationError as error:
         raise user_error(error, f"the profile {path}") from None
     if profile.name != path.stem:

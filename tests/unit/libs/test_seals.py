@@ -94,10 +94,10 @@ def test_a_key_that_others_can_read_is_refused(govern, tmp_path):
         Signer.load("govern", path)
 
 
-@pytest.mark.parametrize("text", ["", "zz" * 32, "ab" * 31, "not a key"])
+@pytest.mark.parametrize("text", ["", "zz" * 32, "ab" * 31, "not a key", "\xff\xfe"])
 def test_a_file_without_a_key_is_refused_and_not_shown(tmp_path, text):
     path = tmp_path / "govern.key"
-    path.write_text(text)
+    path.write_text(text, encoding="latin-1")
     path.chmod(0o600)
     with pytest.raises(UserError, match="holds no private key") as refused:
         Signer.load("govern", path)

@@ -100,7 +100,7 @@ def test_a_file_that_is_not_there_or_no_toml_is_one_line(tmp_path):
     (tmp_path / "bad.toml").write_text("= 3")
     assert "bad.toml is not TOML" in refusal(tmp_path / "bad.toml")
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
-    assert "bad.toml is not TOML" in refusal(tmp_path / "bad.toml")
+    assert "bad.toml is not UTF-8" in refusal(tmp_path / "bad.toml")
 
 
 def test_cameras_alone_are_read_of_a_whole_draft_or_of_a_file_with_nothing_else(file, tmp_path):
