@@ -341,11 +341,19 @@ def templates_in(gallery: Path, *watch_lists: str) -> Iterator[np.ndarray]:
 
 
 def written(template: np.ndarray) -> list[bytes]:
-    """The beginning of a template in every way in which a program might write it down."""
-    head = template[:12]
-    rounded = [head.astype(kind).tobytes() for kind in ("<f4", ">f4", "<f8", ">f8")]
-    listed = [msgpack.packb([float(one) for one in head], use_single_float=single)[1:] for single in (True, False)]
-    return [*rounded, *listed, *(base64.b64encode(head.astype(kind).tobytes())[:-4] for kind in ("<f4", ">f4"))]
+    """The beginning and the middle of a template in every way in which a program might write them down."""
+    return [way for at in (0, len(template) // 2) for way in _written(template[at : at + 12])]
+
+
+def _written(part: np.ndarray) -> list[bytes]:
+    raw = [part.astype(kind).tobytes() for kind in ("<f4", ">f4", "<f8", ">f8")]
+    listed = [msgpack.packb([float(one) for one in part], use_single_float=single)[1:] for single in (True, False)]
+    return [*raw, *listed, *(in_base64(data, before) for data in raw[:2] for before in range(3))]
+
+
+def in_base64(data: bytes, before: int) -> bytes:
+    """What base64 makes of `data` where so many other bytes stand before it, without what those change."""
+    return base64.b64encode(bytes(before) + data)[4:-4]
 
 
 def files_with(folder: Path, needle: bytes) -> list[Path]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import pytest
 
@@ -39,9 +41,7 @@ def test_a_deployment_from_the_keys_to_the_proof_that_nothing_is_left(story, ass
     for needle in secrets_of(assets, story.watchline.folder):
         assert told.grep(data, needle) == []
     for template in story.templates:
-        assert [
-            told.files_with(data, needle) for needle in told.written(template) if told.files_with(data, needle)
-        ] == []
+        assert [path for needle in told.written(template) for path in told.files_with(data, needle)] == []
     page = HEAD + "\n" + "\n".join(story.page).replace(str(story.watchline.folder), "~/watchline")
     if request.config.getoption("--write-walkthrough"):
         PAGE.write_text(page.rstrip() + "\n")
@@ -71,3 +71,14 @@ def test_the_search_would_find_what_is_left(tmp_path):
     Signer.generate("a-jones").save(tmp_path / "deep" / "a-jones.key")
     line = (tmp_path / "deep" / "a-jones.key").read_bytes().strip()
     assert told.grep(tmp_path, line) == [str(tmp_path / "deep" / "a-jones.key")]
+
+
+@pytest.mark.parametrize("before", range(3))
+def test_the_search_would_find_a_template_however_it_was_written_down(tmp_path, before):
+    template = np.random.default_rng(1).standard_normal(512).astype("<f4")
+    raw = template.tobytes()
+    ways = [raw, template.astype(">f4").tobytes(), msgpack.packb(template.tolist())]
+    for number, way in enumerate([*ways, base64.b64encode(bytes(before) + raw)]):
+        (tmp_path / f"way-{number}").write_bytes(b"\n" * before + way)
+    found = {path.name for needle in told.written(template) for path in told.files_with(tmp_path, needle)}
+    assert found == {"way-0", "way-1", "way-2", "way-3"}
