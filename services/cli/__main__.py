@@ -21,7 +21,10 @@ def main() -> int:
     if heeds_ctrl_c:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.freeze()  # what is loaded by now stays; without it the end takes 0.3 s more
-    code = run()
+    try:
+        code = run()
+    except KeyboardInterrupt:  # once more, while the first was being told
+        code = INTERRUPTED
     # CPython remembers that Ctrl-C struck within an `exec` (each dataclass is made by one), though it was caught since,
     # and would end `python -m` by the signal instead of with our code. The next `exec` clears that.
     exec("")  # noqa: S102  a fixed text

@@ -375,6 +375,13 @@ def test_what_a_person_mistypes_is_one_line_with_a_remedy(audit, arguments):
     assert refused.value.remedy
 
 
+def test_numbers_that_no_audit_reaches_are_numbers_too(audit):
+    with pytest.raises(UserError, match=f"there is no entry {10**30}: see `watchline audit show`"):
+        audit("show", 10**30)
+    code, said = audit("show", "--last", 10**30, "--json")
+    assert (code, [entry["sequence"] for entry in json.loads(said)]) == (0, [*range(1, 11)])
+
+
 @pytest.mark.parametrize("command", ["tail", "export"])
 def test_a_deployment_that_there_is_not_is_followed_by_nobody_and_exported_to_nowhere(audit, tmp_path, command):
     to = ["-o", tmp_path / "none.jsonl"] if command == "export" else []

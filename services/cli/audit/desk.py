@@ -132,11 +132,12 @@ async def newest(
 ) -> list[tuple[int, AuditEntry | None]]:
     """The entry at `sequence`, or the `last` newest of those that are wanted. Raises as `verify_stream`."""
     async with open_client() as client:
+        end = await client.bus.last_sequence(subjects.AUDIT)
         if sequence is not None:
-            stored = await client.bus.stored_at(subjects.AUDIT, sequence)
+            stored = await client.bus.stored_at(subjects.AUDIT, sequence) if sequence <= end else None
             return [(sequence, opened(stored.data, key))] if stored is not None else []
-        first = 1 if not wanted.everything else await client.bus.last_sequence(subjects.AUDIT) - last + 1
-        found: deque[tuple[int, AuditEntry | None]] = deque(maxlen=last)
+        first = 1 if not wanted.everything else end - last + 1
+        found: deque[tuple[int, AuditEntry | None]] = deque(maxlen=min(last, end))
         async for stored in client.bus.stored(subjects.AUDIT, first=first):
             entry = opened(stored.data, key)
             if entry is None or wanted.takes(entry):

@@ -40,9 +40,24 @@ sys.modules["services.cli.app"] = types.ModuleType("services.cli.app")
 sys.modules["services.cli.app"].run = run
 sys.exit(main())
 """
+WHILE_IT_IS_TOLD = """
+import os, signal, sys, types
+from services.cli.__main__ import main
+
+def run():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), signal.SIGINT)  # a person who is in a hurry, while "stopped" is being printed
+
+sys.modules["services.cli.app"] = types.ModuleType("services.cli.app")
+sys.modules["services.cli.app"].run = run
+sys.exit(main())
+"""
+PROGRAMS = {"loading": WHILE_LOADING, "making a class": WHILE_A_CLASS_IS_MADE, "being told": WHILE_IT_IS_TOLD}
 
 
-@pytest.mark.parametrize("program", [WHILE_LOADING, WHILE_A_CLASS_IS_MADE], ids=["loading", "making a class"])
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_ctrl_c_ends_with_our_exit_code_and_not_by_the_signal_nor_unheard(tmp_path, program):
     (tmp_path / "entry.py").write_text(program)
     path = {"PYTHONPATH": f"{ROOT}:{tmp_path}"}
