@@ -17,6 +17,7 @@ TEXTS = {
     "missing": "it is missing",
     "extra_forbidden": "there is no such value",
     "string_type": "it must be words, in quotes",
+    "string_unicode": "it must be text in UTF-8",
     "string_too_long": "it is longer than {max_length} characters",
     "too_long": "it has more than {max_length} values",
     "float_type": "it must be a number",

@@ -13,6 +13,6 @@ class ListRequest(Message):
     Alerts come a page at a time: at most `count` of those whose key follows `after` (`CasesReply.next`).
     """
 
-    of: str
+    of: str = Field(max_length=64)
     after: str = ""
     count: int = Field(default=500, ge=1, le=5000)

@@ -24,6 +24,7 @@ T = TypeVar("T")
 C = TypeVar("C")
 M = TypeVar("M", bound=BaseModel)
 ARGUMENTS = {
+    "of": "the name",
     "deployment": "the name of the deployment",
     "watch_list": "the name of the list",
     "subject": "the number of the subject",

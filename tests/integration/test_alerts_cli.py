@@ -196,9 +196,10 @@ async def test_a_passage_of_a_seed_is_noted_now_or_at_a_time(watchline):
         (("show", "zz"), 1, "see `watchline alerts list`"),
         (("tail", "--deployment", "a b"), 2, "the deployment will not do"),
         (("tail", "--deployment", "nope"), 1, "there is no deployment nope: see `watchline deployment list`"),
+        (("list", "--deployment", "\udcff"), 2, "the deployment will not do: it must be text in UTF-8"),
         (("list", "--deployment", "nope"), 1, "there is no deployment nope: see `watchline deployment list`"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+    ids=lambda value: ascii(" ".join(value)) if isinstance(value, tuple) else "",
 )
 async def test_a_mistake_is_one_line(watchline, arguments, code, said):
     answer, _, complained = await watchline(*arguments)

@@ -206,6 +206,8 @@ def test_what_another_wrote_into_the_stream_is_found_by_the_command(audit, nats_
     assert code == 1
     assert [one["kind"] for one in json.loads(said)["breaks"]] == ["foreign"]
     assert "not govern's" in audit("show")[1]
+    with pytest.raises(UserError, match="there is no deployment nope"):
+        audit("show", "--deployment", "nope")
 
 
 def test_the_key_of_another_verifies_nothing(audit):

@@ -233,6 +233,8 @@ BAD = {
     ),
     "duplicates of a list whose name is none": (("duplicates", "Wanted!"), 2, "the name of the list will not do"),
     "a list to show whose name is none": (("show", "Wanted!"), 1, "there is no watch list Wanted!"),
+    "a list to show whose name is no text": (("show", "\udcff"), 2, "the name will not do: it must be text in UTF-8"),
+    "a list to show whose name is long": (("show", "x" * 65), 2, "the name will not do: it is longer than 64"),
     "a list that is not there": (("show", "nowhere"), 1, "there is no watch list nowhere"),
     "a folder without particulars": (("import", "wanted", "{photos}"), 2, "give --reason, --requester, --source"),
     "nothing to import": (("import", "wanted"), 2, "nothing is named to import"),

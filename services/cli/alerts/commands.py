@@ -93,10 +93,9 @@ def list_cases(
     """
 
     async def work(client: Client) -> list[Case]:
-        found = await cases_of(client, deployment)
-        if deployment and not found:
+        if deployment:
             await must_be_known(client, deployment)
-        return found
+        return await cases_of(client, deployment)
 
     cases, now = look(work), time.time()
     shown = [case for case in cases if (seeds or not case.seed) and (not only_open or is_open(case, now))]

@@ -142,7 +142,7 @@ async def newest(
             entry = opened(stored.data, key)
             if entry is None or wanted.takes(entry):
                 found.append((stored.sequence, entry))
-        if wanted.deployment and not found:
+        if wanted.deployment and not any(entry for _, entry in found):
             await must_be_known(client, wanted.deployment)
         return list(found)
 

@@ -116,7 +116,7 @@ def _dedicate(path: Path, purpose: Purpose) -> None:
         UserError: it is for something else.
     """
     note = path / "purpose"
-    noted = note.read_text().strip() if note.exists() else ""
+    noted = note.read_text(errors="replace").strip() if note.exists() else ""
     if not noted:
         note.write_text(f"{purpose}\n")
     elif noted != purpose:

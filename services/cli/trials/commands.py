@@ -27,6 +27,8 @@ from services.cli.trials.outcome import Outcome
 from services.cli.trials.replay import COOLDOWN_S, DEFAULT_THRESHOLD, Replay, ReplayOptions
 from services.cli.trials.report import write_report
 
+A_DAY_S = 86_400.0
+"""The longest that a bench measures."""
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file, as JSON.")]
 DataOption = Annotated[
     Path, typer.Option("--data-dir", help="Where the bus, the gallery, the logs and the report are kept.")
@@ -100,12 +102,14 @@ def replay(
 def bench(
     source: Annotated[Path | None, typer.Option(help="A video file, which is looped; or else a demo clip.")] = None,
     cameras: Annotated[int, typer.Option(min=1, max=32, help="Cameras that read it at once.")] = 1,
-    seconds: Annotated[float, typer.Option(min=0.1, help="About how long the limit takes for one round.")] = 8.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=A_DAY_S, help="About how long the limit takes for one round.")
+    ] = 8.0,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds; the figures are medians over them.")] = 3,
     realtime: Annotated[
         bool, typer.Option("--realtime", help="Measure the latency from capture to alert too, on live cameras.")
     ] = False,
-    realtime_s: Annotated[float, typer.Option("--realtime-seconds", min=1, help="For how long.")] = 60.0,
+    realtime_s: Annotated[float, typer.Option("--realtime-seconds", min=1, max=A_DAY_S, help="For how long.")] = 60.0,
     photos: Annotated[
         Path | None, typer.Option("--import", help="Measure the import of this folder of photographs instead.")
     ] = None,

@@ -14,7 +14,7 @@ from proto.messages import Message
 from proto.requests.listing import ListRequest
 from proto.requests.watchlists import ListReply
 from proto.watchlists import WatchListRecord
-from services.cli.acting import act, announce, print_json
+from services.cli.acting import act, announce, print_json, request
 from services.cli.client import DESTROY_S, Client
 from services.cli.console import out
 from services.cli.times import TIME_HELP
@@ -34,7 +34,7 @@ EntryExpiresOption = Annotated[
 ]
 
 
-def do_act(verb: str, watch_list: str, request: Message, officer: str, as_json: bool, to: str = "") -> None:
+def do_act(verb: str, watch_list: str, asked: Message, officer: str, as_json: bool, to: str = "") -> None:
     """Says what will be done to which version of a list, does it, and shows the list after it.
 
     `to` is what of the list it is done to, where that is not all of it: `S-0017 from`.
@@ -42,15 +42,20 @@ def do_act(verb: str, watch_list: str, request: Message, officer: str, as_json: 
 
     async def work(client: Client) -> ListReply:
         await announce_act(client, f"{verb} {to}".strip(), watch_list)
-        return await client.act(f"{subjects.WATCHLIST}.{verb}", request, ListReply, DESTROY_S)
+        return await client.act(f"{subjects.WATCHLIST}.{verb}", asked, ListReply, DESTROY_S)
 
     print_done(act(officer, work).record, as_json)
+
+
+async def list_now(client: Client, watch_list: str) -> ListReply:
+    """A list as its record is now. Raises as `Client.ask`, or `UserError` for what names none."""
+    return await client.ask(f"{subjects.WATCHLIST}.show", request(ListRequest, of=watch_list), ListReply)
 
 
 async def announce_act(client: Client, what: str, watch_list: str) -> None:
     """Says what is about to be done to a list. Raises as `Client.ask`, unless the list is to be created."""
     try:
-        reply = await client.ask(f"{subjects.WATCHLIST}.show", ListRequest(of=watch_list), ListReply)
+        reply = await list_now(client, watch_list)
     except AskError as error:
         if what != "create" or error.code != MissingError.code:
             raise

@@ -23,7 +23,7 @@ from services.cli.client import Client
 from services.cli.console import out
 from services.cli.deadline import parse_deadline
 from services.cli.times import TIME_HELP
-from services.cli.watchlists.acts import ListArgument, SubjectArgument, do_act, record_json
+from services.cli.watchlists.acts import ListArgument, SubjectArgument, do_act, list_now, record_json
 from services.cli.watchlists.enrolment import duplicates, enrol, import_list
 from services.cli.watchlists.importing import entries_of
 from services.cli.watchlists.tables import entries_table, lists_table, record_lines
@@ -112,7 +112,7 @@ def show(
     """
 
     async def work(client: Client) -> tuple[ListReply, list[Any], dict[str, str]]:
-        reply = await client.ask(f"{subjects.WATCHLIST}.show", ListRequest(of=watch_list), ListReply)
+        reply = await list_now(client, watch_list)
         listed = await entries_of(client, watch_list) if entries or names else []
         return reply, listed, await _names(client, watch_list) if names else {}
 

@@ -16,12 +16,11 @@ from rich.progress import Progress as Bars
 
 from libs.errors import PermanentError, TransientError, UserError
 from proto import subjects
-from proto.requests.listing import ListRequest
-from proto.requests.watchlists import DuplicatesReply, DuplicatesRequest, ListReply
+from proto.requests.watchlists import DuplicatesReply, DuplicatesRequest
 from services.cli.acting import print_json, request
 from services.cli.client import Client
 from services.cli.console import err, out
-from services.cli.watchlists.acts import announce_act, print_done, record_json
+from services.cli.watchlists.acts import announce_act, list_now, print_done, record_json
 from services.cli.watchlists.importing import ImportResult, NothingEnrolledError, abort_import, import_images
 from services.cli.watchlists.manifest import NEEDED, BadRow, Manifest, entry_form, read_manifest
 from services.cli.watchlists.reference_images import Refusal, folder_images
@@ -133,7 +132,7 @@ async def _under_way(client: Client, watch_list: str) -> str:
     Raises:
         UserError: there is none.
     """
-    reply = await client.ask(f"{subjects.WATCHLIST}.show", ListRequest(of=watch_list), ListReply)
+    reply = await list_now(client, watch_list)
     if not reply.record.import_id:
         raise UserError(f"no import of {watch_list} is under way", "begin one without --resume and --abort")
     return reply.record.import_id

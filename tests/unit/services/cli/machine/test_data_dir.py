@@ -88,6 +88,12 @@ def test_a_folder_that_will_not_do_is_told_with_the_remedy_of_the_command(tmp_pa
         pass
 
 
+def test_a_folder_whose_note_is_no_text_is_somebody_elses(tmp_path):
+    (tmp_path / "purpose").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="holds the data of"), occupied(tmp_path, "evaluation"):
+        pass
+
+
 def test_a_folder_is_free_again_when_its_stack_has_ended(tmp_path):
     with occupied(tmp_path, "platform"):
         pass
