@@ -39,6 +39,7 @@ TEXTS = {
 }
 """What each kind of error is to a person; the names in braces are of the error's own limits."""
 TIME = "it must be a time with its offset, like 2026-03-14T09:00:00Z"
+DATED = "it must be a time from 1970 on, and before the year 3000"
 MOMENT = "_at"
 """What the name of a value ends in that is a time."""
 BRANCHES = frozenset({"str", "int", "float", "bool", "none"})
@@ -77,6 +78,8 @@ def _said(problem: Any, place: list[str]) -> str:  # noqa: ANN401  pydantic's ty
         return str(problem["msg"]).removeprefix("Value error, ")
     if kind.startswith(("float_", "datetime_")) and place and place[-1].endswith(MOMENT):
         return TIME
+    if kind in {"greater_than_equal", "less_than_equal"} and place and place[-1].endswith(MOMENT):
+        return DATED
     if kind in {"string_too_short", "too_short"}:
         return "it is empty" if limits["min_length"] == 1 else f"it has fewer than {limits['min_length']}"
     if kind == "string_pattern_mismatch":

@@ -5,7 +5,7 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from libs.wording import fault, user_error
+from libs.wording import DATED, fault, user_error
 from proto.deployments import DeploymentDraft
 from proto.requests.deployments import AmendRequest, DeploymentRequest
 from services.govern.profiles.reading import SHIPPED, Profile, load_profile
@@ -41,6 +41,9 @@ def refused(kind, fields):
             {**DRAFT, "starts_at": "soon"},
             ("starts_at", "it must be a time with its offset, like 2026-03-14T09:00:00Z"),
         ),
+        (DeploymentDraft, {**DRAFT, "starts_at": 1.8e12}, ("starts_at", DATED)),
+        (DeploymentDraft, {**DRAFT, "starts_at": -1.0}, ("starts_at", DATED)),
+        (DeploymentRequest, {"deployment": "\udcff"}, ("deployment", "it must be text in UTF-8")),
     ],
 )
 def test_the_value_is_named_as_it_was_written_and_what_is_wrong_in_words(kind, fields, said):
