@@ -9,7 +9,7 @@ from libs.errors import ConflictError, MissingError, TransientError
 from proto import codec, subjects
 from proto.cases import Case
 from proto.deployments import DeploymentRecord
-from services.govern.cases.evidence import Evidence, without_acts
+from services.govern.cases.evidence import Evidence, confirmers, without_acts
 from services.govern.cases.telling import TRIES, Teller
 from services.govern.office import Office
 from services.govern.profiles.reading import Profile
@@ -79,9 +79,9 @@ class CaseBook:
         if case.status != "confirmed":
             return
         if names := await self._evidence.unsigned(case, profile):
-            raise ConflictError(f"alert {case.alert} cannot be confirmed: no key of the roster signed for {names[0]}")
-        if len(self._evidence.confirmers(case)) < case.confirmations_needed:
-            raise ConflictError(f"alert {case.alert} cannot be confirmed: one person has confirmed under two names")
+            raise ConflictError(f"alert {case.alert} cannot be confirmed: {names[0]} did not sign, or has two names")
+        if len(confirmers(case)) < case.confirmations_needed:
+            raise ConflictError(f"alert {case.alert} cannot be confirmed: one person has confirmed it twice")
 
     async def tell(self, case: Case, aloud: bool = True) -> Case:
         """The case, with all that has happened to it told: see `Teller.tell`. Raises `TransientError`."""

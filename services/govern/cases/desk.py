@@ -30,7 +30,7 @@ from proto.sealed import Sealed
 from services.govern.cases import verdicts
 from services.govern.cases.casebook import CaseBook, is_closed, page_of
 from services.govern.cases.escalation import Escalation
-from services.govern.cases.evidence import decision_of, outcome_of
+from services.govern.cases.evidence import decided_with, decision_of, outcome_of
 from services.govern.cases.intake import open_case
 from services.govern.cases.passages import Passages
 from services.govern.cases.telling import response_of
@@ -63,12 +63,12 @@ class Cases:
         signed = self._by_a_person(sealed, AdjudicateRequest)
         request = signed.request
         record = await self._in_force(request.deployment, signed)
-        same_person, now = self._ids_of(signed), self._office.clock()
+        now = self._office.clock()
         decision = decision_of(signed, sealed, now)
         latest = max(now, signed.act.at)  # a clock that is ahead confirms nothing that its own time says is deleted
 
         def step(case: Case) -> Case:
-            decided = verdicts.decide(case, decision, same_person, case.is_gone(latest))
+            decided = verdicts.decide(case, decision, self._ids_of(signed, case), case.is_gone(latest))
             return _with_response(decided, record)
 
         return CaseReply(case=await self._book.change(request.deployment, request.alert, step))
@@ -120,11 +120,13 @@ class Cases:
             )
         return record
 
-    def _ids_of(self, signed: Signed[AdjudicateRequest]) -> Collection[str]:
-        """Every id under which the roster knows the holder of the officer's key: one person counts once."""
-        key = signed.officer.public_key if signed.officer else ""
-        officers = self._office.roster.officers()
-        return {signed.who, *(name for name, officer in officers.items() if officer.public_key == key)}
+    def _ids_of(self, signed: Signed[AdjudicateRequest], case: Case) -> Collection[str]:
+        """Every id under which the roster knows the holder of the officer's key, or knew it when they decided."""
+        if signed.officer is None:
+            return {signed.who}
+        key, officers = signed.officer.public_key, self._office.roster.officers()
+        names = {name for name, officer in officers.items() if officer.public_key == key}
+        return {signed.who, *names, *decided_with(key, case)}
 
 
 def _with_response(case: Case, record: DeploymentRecord) -> Case:

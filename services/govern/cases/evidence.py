@@ -57,7 +57,8 @@ class Evidence:
     """Judges what the record of a case says in the name of officers.
 
     What the audit holds was checked against the roster of its time, and counts whoever has left the roster since.
-    Anything else counts by the roster as it is now.
+    Anything else counts by the roster as it is now; and not if its key has signed another decision about the alert,
+    under whatever name: so the audit never holds two of one person.
     """
 
     def __init__(self, roster: Roster, ledger: Ledger) -> None:
@@ -82,20 +83,12 @@ class Evidence:
         decisions = tuple([one for one in case.decisions if await self._counts(case, one, profile)])
         signed = case.model_copy(update={"decisions": decisions})
         status = case.status if case.status == "undecided" else status_of(decisions, case.confirmations_needed)
-        if status == "confirmed" and len(self.confirmers(signed)) < case.confirmations_needed:
+        if status == "confirmed" and len(confirmers(signed)) < case.confirmations_needed:
             status = "open"
         outcome = case.outcome
         if outcome is not None and not (status == "confirmed" and await self._counts(case, outcome, profile)):
             outcome = None
         return signed.model_copy(update={"status": status, "outcome": outcome})
-
-    def confirmers(self, case: Case) -> set[str]:
-        """Those who have confirmed: the key that signed stands for one person, under whatever ids.
-
-        Of somebody whose key is on the roster no longer, the id.
-        """
-        confirmed = (decision for decision in case.decisions if decision.verdict == "confirmed")
-        return {self._key_of(decision) or decision.officer for decision in confirmed}
 
     async def _counts(self, case: Case, said: Decision | Outcome, profile: str) -> bool:
         """Whether an operator who might act under the profile has signed this, of this alert, while it was there."""
@@ -108,13 +101,15 @@ class Evidence:
             return False
         if _request(act, said) != _recorded(case, said) or (_needs_portrait(said) and act.at >= case.expires_at):
             return False
-        return self._is_signed(sealed, said.officer, profile) or await self._is_audited(case, said)
+        return self._is_signed(case, said, sealed, profile) or await self._is_audited(case, said)
 
-    def _is_signed(self, sealed: Sealed, who: str, profile: str) -> bool:
-        officer = self._roster.officers().get(who)
+    def _is_signed(self, case: Case, said: Decision | Outcome, sealed: Sealed, profile: str) -> bool:
+        officer = self._roster.officers().get(said.officer)
         if officer is None or "operator" not in officer.roles or not officer.may_act_under(profile):
             return False
-        return _opens(officer.public_key, sealed, who)
+        if isinstance(said, Decision) and len(decided_with(officer.public_key, case)) > 1:
+            return False
+        return _opens(officer.public_key, sealed, said.officer)
 
     async def _is_audited(self, case: Case, said: Decision | Outcome) -> bool:
         event, by = ("alert.decided", said.officer) if isinstance(said, Decision) else ("alert.engaged", "")
@@ -123,11 +118,16 @@ class Evidence:
             return False
         return (entry.deed.who, entry.deed.act) == (said.officer, said.act)
 
-    def _key_of(self, decision: Decision) -> str | None:
-        """The public key of the roster that signed a decision, whoever has it now."""
-        sealed = _sealed(decision)
-        keys = {officer.public_key for officer in self._roster.officers().values()}
-        return next((key for key in sorted(keys) if sealed is not None and _opens(key, sealed, decision.officer)), None)
+
+def confirmers(case: Case) -> set[str]:
+    """Those in whose name a case is confirmed; people where all of it counts, see `Evidence`."""
+    return {decision.officer for decision in case.decisions if decision.verdict == "confirmed"}
+
+
+def decided_with(key: str, case: Case) -> list[str]:
+    """The names under which whoever has that key has signed decisions about the alert, one for each decision."""
+    sealed = [(decision.officer, _sealed(decision)) for decision in case.decisions]
+    return [officer for officer, act in sealed if act is not None and _opens(key, act, officer)]
 
 
 def without_acts(case: Case) -> Case:

@@ -24,7 +24,7 @@ from proto.messages import Message
 from proto.requests.audit import AuditRequest
 from proto.sealed import GOVERN
 from proto.watchlists import Response
-from services.govern.cases.evidence import Evidence, entry_id
+from services.govern.cases.evidence import Evidence, confirmers, entry_id
 from services.govern.cases.verdicts import status_of
 from services.govern.office import Office
 
@@ -138,7 +138,7 @@ class Teller:
         if profile is None or profile.stamp or record.binding.stamp:
             return False
         needed = max(case.confirmations_needed, profile.confirmations)
-        if len(self._evidence.confirmers(case)) < needed:
+        if len(confirmers(case)) < needed:
             self._office.log.error("case.forged", alert=case.alert, confirmations_needed=needed)
             return False
         if case.response != response_of(case, record):
