@@ -12,6 +12,7 @@ from proto.deployments import Binding, DeploymentRecord
 from proto.sealed import Sealed
 from services.govern.audit.details import fit
 from services.govern.cases.desk import Cases
+from services.govern.cases.evidence import Evidence
 from services.govern.office import Office
 from services.govern.profiles.reading import load_profiles
 from services.govern.settings import GovernSettings
@@ -127,7 +128,7 @@ class Casework:
             warrants=Shelf(), cases=self.shelf, all_deployments=Book(self.deployments), all_lists=self.lists,
             all_entries=self.entries, all_cameras=Book(), all_cases=Book(self.shelf), clock=self.clock,
         )  # fmt: skip
-        self.cases = Cases(office, self.passages)
+        self.cases, self.evidence = Cases(office, self.passages), Evidence(self.roster, self.ledger)
         return self.cases
 
     def put_deployment(self, **fields) -> DeploymentRecord:

@@ -79,9 +79,10 @@ class CaseBook:
         if case.status != "confirmed":
             return
         if names := await self._evidence.unsigned(case, profile):
-            raise ConflictError(f"alert {case.alert} cannot be confirmed: {names[0]} did not sign, or has two names")
+            said = f"no key of the roster signed for {names[0]}, or it signed under two names"
+            raise ConflictError(f"alert {case.alert} cannot be confirmed: {said}")
         if len(confirmers(case)) < case.confirmations_needed:
-            raise ConflictError(f"alert {case.alert} cannot be confirmed: one person has confirmed it twice")
+            raise ConflictError(f"alert {case.alert} cannot be confirmed: the record holds a confirmation twice")
 
     async def tell(self, case: Case, aloud: bool = True) -> Case:
         """The case, with all that has happened to it told: see `Teller.tell`. Raises `TransientError`."""

@@ -655,8 +655,9 @@ async def test_somebody_who_left_and_came_back_under_another_name_is_one(two, cr
     await two.decide("e-white")
     crew.dismiss("e-white")
     another_operator(crew, "e-white-2")
-    with pytest.raises(ConflictError, match="one person has confirmed under two names"):
-        await two.decide("e-white-2")
+    for verdict in ("confirmed", "rejected"):
+        with pytest.raises(ConflictError, match="e-white has decided already"):
+            await two.decide("e-white-2", verdict)
     assert two.wire.interventions == []
 
 
@@ -715,8 +716,38 @@ async def test_nobody_confirms_on_top_of_one_person_under_two_names(crew, clock,
     work = Casework(crew, clock, log, confirmations=3)
     await work.alert()
     work.change(decisions=under_two_names(work))
-    with pytest.raises(ConflictError, match="one person has confirmed under two names"):
+    with pytest.raises(ConflictError, match="or it signed under two names"):
         await work.decide("d-green")
+
+
+async def test_one_person_under_two_names_is_not_two_when_both_names_are_off_the_roster(two, crew):
+    await two.alert()
+    two.change(decisions=under_two_names(two))
+    await two.cases.escalate_due()
+    assert two.events() == ["alert.raised"]  # of neither is it known that it is another's
+    crew.dismiss("e-white")
+    crew.dismiss("e-white-2")
+    two.change(status="confirmed", response="red")
+    await two.cases.escalate_due()
+    assert two.wire.interventions == []
+
+
+async def test_what_was_decided_counts_beside_what_the_same_person_signed_under_another_name(two, crew):
+    await two.alert()
+    mine = (await two.decide("e-white")).decisions
+    another_operator(crew, "e-white-2")
+    two.change(decisions=(*mine, recorded(two, "e-white-2")))
+    assert await two.evidence.unsigned(two.case(), "uk-police") == ["e-white-2"]
+
+
+async def test_a_confirmation_that_lies_twice_in_the_record_is_one(two):
+    await two.alert()
+    mine = (await two.decide("d-green")).decisions
+    two.change(decisions=mine * 2, status="confirmed", response="red")
+    await two.cases.escalate_due()
+    assert two.wire.interventions == []
+    with pytest.raises(ConflictError, match="holds a confirmation twice"):
+        await two.engage("e-white")
 
 
 async def test_every_decision_is_told_with_what_the_alert_is_now(two):
