@@ -25,7 +25,7 @@ from services.cli.watchlists.importing import ImportResult, NothingEnrolledError
 from services.cli.watchlists.manifest import NEEDED, BadRow, Manifest, entry_form, read_manifest
 from services.cli.watchlists.reference_images import Refusal, folder_images
 from services.cli.watchlists.tables import duplicates_table, import_lines, refusals_table
-from services.cli.words import counted
+from services.cli.words import counted, shown
 
 DUPLICATES_TIMEOUT_S = 120.0
 """How long the search of a list against itself and all others may take: it grows with the square of the references."""
@@ -230,7 +230,7 @@ def _tell(
     if result.refused or bad:
         out.print(refusals_table(result.refused, bad, most=SHOWN))
         if options.refusals is not None:
-            out.print(f"refusals: {options.refusals}", soft_wrap=True, highlight=False, markup=False)
+            out.print(f"refusals: {shown(str(options.refusals))}", soft_wrap=True, highlight=False, markup=False)
         elif len(result.refused) + len(bad) > SHOWN:
             out.print("all of them go into a file with --refusals FILE")
     if pairs is not None and pairs.pairs:
@@ -251,6 +251,7 @@ def as_json(
         "images": result.images,
         "enrolled": result.enrolled,
         "already": result.already,
+        "notes": result.notes,
         "refused": [
             {"line": r.line or None, "subject": r.subject, "image": r.given, "reason": r.reason, "remedy": r.remedy}
             for r in result.refused

@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ YES, NO = frozenset({"yes", "true", "1", "y"}), frozenset({"no", "false", "0", "
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 DELIMITERS = ",;\t"
 """What may stand between the values of a CSV; spreadsheets of many countries write semicolons."""
-MAX_ROW_LETTERS = 100_000
-"""A line of a manifest has a few hundred."""
+MAX_LETTERS = 4096
+"""Of a value: the longest path that Linux takes. Whatever else there is to say is shorter."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def read_manifest(path: Path, folder: Path, defaults: Mapping[str, str], now: fl
         try:
             manifest.images.append(_image(line, row, folder, now, seen))
         except _BadRowError as error:
-            whose = shown(str(row.get("subject") or "")), shown(str(row.get("image") or ""))
-            manifest.bad.append(BadRow(line, *whose, error.reason, error.remedy))
+            subject, image = (shown(str(row.get(name) or ""))[:MAX_LETTERS] for name in ("subject", "image"))
+            manifest.bad.append(BadRow(line, subject, image, error.reason, error.remedy))
     return manifest
 
 
@@ -97,7 +98,7 @@ def _rows(path: Path, defaults: Mapping[str, str]) -> Iterator[tuple[int, dict[s
     except OSError as error:
         raise UserError(f"the manifest {path} cannot be read ({error.strerror})", "check the path") from None
     except UnicodeDecodeError:
-        raise UserError(f"the manifest {path} is not UTF-8", "save it as CSV with UTF-8") from None
+        raise UserError(f"the manifest {path} is not UTF-8", "save it as CSV or JSON lines, in UTF-8") from None
     read = _json_rows if path.suffix.lower() in JSON_SUFFIXES else _csv_rows
     for line, row in read(path, text, defaults):
         given = {name: value for name, value in row.items() if value not in (None, "")}
@@ -108,17 +109,19 @@ def _csv_rows(path: Path, text: str, defaults: Mapping[str, str]) -> Iterator[tu
     header = text.partition("\n")[0]
     comma = next((letter for letter in DELIMITERS if letter in header), ",")
     lines = io.StringIO(text, newline="")  # which tears no value at a letter that only looks like the end of a line
-    reader = csv.DictReader(lines, delimiter=comma, skipinitialspace=True, strict=True, restval="")
+    reader = csv.reader(lines, delimiter=comma, skipinitialspace=True, strict=True)
+    before = 0
     try:
-        names = [name.strip().lower() for name in reader.fieldnames or ()]
+        names = [name.strip().lower() for name in next(reader, [])]
         _check_columns(path, names, defaults)
-        reader.fieldnames = names
         before = reader.line_num
-        for row in reader:
-            yield before + 1, dict(row)
+        for values in reader:
+            if values:
+                yield before + 1, dict(zip_longest(names, values))
             before = reader.line_num
     except csv.Error as error:
-        raise UserError(f"line {reader.line_num + 1} of {path} is no CSV ({error})", "check its quotes") from None
+        remedy = "check its quotes; JSON lines are in a file named .jsonl"
+        raise UserError(f"line {before + 1} of {path} is no CSV ({error})", remedy) from None
 
 
 def _json_rows(path: Path, text: str, defaults: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -126,13 +129,26 @@ def _json_rows(path: Path, text: str, defaults: Mapping[str, str]) -> Iterator[t
         if not row_text.strip():
             continue
         try:
-            row = json.loads(row_text)
+            row = json.loads(
+                row_text, object_pairs_hook=_once_each, parse_int=str, parse_float=str, parse_constant=_no_number
+            )
         except (ValueError, RecursionError) as error:
             raise UserError(f"line {line} of {path} is no JSON ({error})", "write one object a line") from None
         if not isinstance(row, dict):
             raise UserError(f"line {line} of {path} is no JSON object", "write one object a line")
         _check_columns(path, row, defaults)
         yield line, row
+
+
+def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a name comes twice in it")
+    return row
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def _check_columns(path: Path, names: Iterable[str], defaults: Mapping[str, str]) -> None:
@@ -162,8 +178,10 @@ def _image(line: int, row: Mapping[str, Any], folder: Path, now: float, seen: se
     if None in row:
         raise _BadRowError("the row has more values than there are columns", "quote values with commas in them")
     for name, value in row.items():
-        if isinstance(value, (dict, list)) or len(str(value)) > MAX_ROW_LETTERS:
+        if isinstance(value, (dict, list)):
             raise _BadRowError(f"{name} is no text", "write a short text")
+        if len(str(value)) > MAX_LETTERS:
+            raise _BadRowError(f"{name} has {len(str(value)):,} letters", "write a short text")
         if shown(str(value)) != str(value):
             raise _BadRowError(f"{name} holds half a letter", "write the manifest as UTF-8")
     texts = {name: str(value).strip() for name, value in row.items()}

@@ -142,4 +142,5 @@ def single_request(client: Client, watch_list: str, image: ImageFile) -> EnrolEn
 
 
 def _is_image(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES
+    """Whether it is named like one: a link that leads nowhere, for example, is refused by name, not passed over."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()

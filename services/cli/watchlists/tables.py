@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
@@ -149,7 +150,7 @@ def refusals_table(refused: Sequence[Refusal], bad: Sequence[BadRow], most: int 
         table.add_column(column, overflow="fold")
     rows = [(f"line {row.line}", row.subject, row.reason, row.remedy) for row in bad]
     rows += [
-        (f"line {one.line}: {one.given}" if one.line else one.image.name, one.subject, one.reason, one.remedy)
+        (f"line {one.line}: {one.given}" if one.line else Path(one.given).name, one.subject, one.reason, one.remedy)
         for one in refused
     ]
     for row in rows[:most]:

@@ -221,11 +221,11 @@ async def test_what_is_no_file_and_what_has_no_name_in_utf_8_is_refused_and_said
     folder = folder_of(tmp_path, "fine.jpg")
     os.mkfifo(folder / "pipe.jpg")
     (folder / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"image")
-    images = [*folder_images(folder, ENTRY_FORM), ImageFile("S-9", folder / "pipe.jpg", ENTRY_FORM)]
-    client = Client(Match(), crew["l-stone"])
-    done = await import_images(client, "wanted", images, lambda _: None)
+    (folder / "circle.jpg").symlink_to("circle.jpg")
+    done = await imported(Match(), folder, crew)
     told = {Path(refusal.given).name: refusal.reason for refusal in done.refused}
     assert told["pipe.jpg"] == "it is no file"
+    assert "cannot be read" in told["circle.jpg"]
     assert "will not do" in told["caf?.jpg"]
     assert done.enrolled == 1
 

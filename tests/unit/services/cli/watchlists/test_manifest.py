@@ -81,6 +81,7 @@ BAD_ROWS = {
     "an absolute image": ("S-1,/etc/passwd,r,q,s,b,30d", "outside of the folder"),
     "no path": ("S-1,a\0.jpg,r,q,s,b,30d", "a path that leads nowhere"),
     "links in a circle": ("S-1,circle/a.jpg,r,q,s,b,30d", "a path that leads nowhere"),
+    "a value without end": (f"S-1,{'a' * 5000},r,q,s,b,30d", "image has 5,000 letters"),
     "a reason without end": (f"S-1,a.jpg,{'r' * 600},q,s,b,30d", "reason: "),
 }
 
@@ -100,6 +101,19 @@ def test_it_is_reported_by_its_line_and_the_others_are_taken(tmp_path, row, reas
 def test_a_row_after_one_of_several_lines_is_reported_by_its_own_line(tmp_path):
     read = manifest(tmp_path, HEADER, 'S-1,a.jpg,"two\nlines",q,s,b,30d', ",b.jpg,r,q,s,b,30d")
     assert [bad.line for bad in read.bad] == [4]
+
+
+def test_a_row_after_an_empty_line_is_reported_by_its_own_line_and_empty_cells_at_its_end_do_no_harm(tmp_path):
+    read = manifest(tmp_path, HEADER, "", "", ",b.jpg,r,q,s,b,30d", "", ROW + ",,")
+    assert [bad.line for bad in read.bad] == [4]
+    assert [image.line for image in read.images] == [6]
+
+
+def test_numbers_in_json_stay_as_they_are_written(tmp_path):
+    row = ', "image": "a.jpg", "reason": "r", "requester": "q", "source": "s", "lawful_basis": "b", "expires": "30d"}'
+    read = manifest(tmp_path, *('{"subject": ' + one + row for one in ("17.0", "1e999", "9" * 5000)), name="l.jsonl")
+    assert [image.subject for image in read.images] == ["17.0", "1e999"]
+    assert [bad.reason for bad in read.bad] == ["subject has 5,000 letters"]
 
 
 def test_a_minor_needs_a_rationale(tmp_path):
@@ -169,10 +183,12 @@ def test_an_empty_file_is_refused(tmp_path):
     [
         ("l.jsonl", ["not json"], "line 1 of .* is no JSON"),
         ("l.jsonl", ["[" * 100_000], "line 1 of .* is no JSON"),
-        ("l.jsonl", ['{"subject": ' + "9" * 10_000 + "}"], "line 1 of .* is no JSON"),
+        ("l.jsonl", ['{"subject": NaN}'], "line 1 of .* is no JSON .NaN is no number"),
+        ("l.jsonl", ['{"subject": "S-1", "subject": "S-2"}'], "line 1 of .* is no JSON .a name comes twice in it"),
+        ("l.json", ['{"subject": "S-1", "image": "a.jpg"}'], "is no CSV .* JSON lines are in a file named .jsonl"),
         ("l.jsonl", ['["a list"]'], "line 1 of .* is no JSON object"),
         ("l.jsonl", ['{"who": "S-1"}'], "a column 'who'"),
-        ("l.csv", [HEADER, 'S-1,"never closed'], "is no CSV"),
+        ("l.csv", [HEADER, ROW, 'S-1,"never closed', ROW], "line 3 of .* is no CSV"),
     ],
 )
 def test_what_is_no_manifest_is_refused_by_its_line(tmp_path, name, lines, message):

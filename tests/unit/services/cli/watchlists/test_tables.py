@@ -1,16 +1,18 @@
 """What a person reads of lists and imports says one person and two people."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from proto.watchlists import OwedEntry
 from services.cli.watchlists.acts import record_json
+from services.cli.watchlists.import_command import as_json
 from services.cli.watchlists.importing import ImportResult
 from services.cli.watchlists.manifest import BadRow
-from services.cli.watchlists.reference_images import Refusal
+from services.cli.watchlists.reference_images import ImageFile, Refusal, refused
 from services.cli.watchlists.tables import import_lines, record_lines, refusals_table
-from tests.governance_examples import WATCH_LIST
+from tests.governance_examples import ENTRY_FORM, WATCH_LIST
 
 ONE = WATCH_LIST.model_copy(update={"subjects": 1, "references": 1})
 TWO = WATCH_LIST.model_copy(update={"subjects": 2, "references": 2})
@@ -48,6 +50,18 @@ def test_what_was_refused_is_named_by_its_line_and_path_in_the_manifest_or_by_it
     bad = BadRow(9, "", "x.jpg", "subject is empty", "fill in subject")
     table = refusals_table([REFUSAL, replace(REFUSAL, line=0)], [bad])
     assert list(table.columns[0].cells) == ["line 9", "line 7: north/a.jpg", "a.jpg"]
+
+
+def test_a_name_that_is_no_utf_8_can_be_told_in_the_table_and_to_other_software():
+    image = ImageFile("S-1", Path(os.fsdecode(b"/photos/caf\xe9.jpg")), ENTRY_FORM)
+    told = refused(image, "no face")
+    assert list(refusals_table([told], []).columns[0].cells) == ["caf?.jpg"]
+    assert as_json(ImportResult(refused=[told]), [], None, 1.0)["refused"][0]["image"] == "/photos/caf?.jpg"
+
+
+def test_what_was_not_taken_is_told_to_other_software_too():
+    notes = {"the entry keeps the name it has": 2}
+    assert as_json(ImportResult(notes=notes), [], None, 1.0)["notes"] == notes
 
 
 def test_a_list_that_owes_the_audit_an_act_is_told_to_other_software_without_the_act_itself():
