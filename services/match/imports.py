@@ -14,7 +14,7 @@ from proto.sealed import Sealed
 from proto.watchlists import WatchListRecord
 from services.match.admission import must_take
 from services.match.erasure import erase_orphans, erase_people
-from services.match.provenance import counts, without_import
+from services.match.provenance import counted, counts, without_import
 from services.match.registry import Registry, owing, with_deed
 
 DIGITS_OF_MANIFEST = 16
@@ -134,11 +134,12 @@ class Imports:
             key = subjects.key(name, subject)
             await (registry.entries.put(key, entry) if entry is not None else registry.entries.erase(key))
         await erase_orphans(registry, name, (await registry.snapshot(name)).values())
-        await registry.change(name, _taken_back)
+        left = counts((await registry.snapshot(name)).values())
 
+        def taken_back(now: WatchListRecord) -> WatchListRecord:
+            return counted(now.model_copy(update={"state": "ready", "import_id": ""}), left)
 
-def _taken_back(record: WatchListRecord) -> WatchListRecord:
-    return record.model_copy(update={"state": "ready", "import_id": ""}) if record.state == "aborting" else record
+        await registry.change(name, taken_back)
 
 
 def _new_id(request: ImportRequest) -> str:

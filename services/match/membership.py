@@ -41,9 +41,11 @@ class Membership:
         notice, batch = self._notice(signed), Batch(signed.request.watch_list, [signed.request])
         async with self._registry.turns.alone(batch.watch_list):
             await self._must_take(signed, batch)
-            (reply,) = await self._additions.add(batch, partial(self._write_down, notice))
-            if reply.enrolled:  # also again: an act that failed may have come as far as the entry
-                await self._count(batch.watch_list)
+            with self._registry.untidy_if_cut_short(batch.watch_list):
+                (reply,) = await self._additions.add(batch, partial(self._write_down, notice))
+                if reply.enrolled:  # also again: an act that failed may have come as far as the entry
+                    await self._count(batch.watch_list)
+            if reply.enrolled:
                 await self._registry.report(batch.watch_list)
             return reply
 

@@ -96,6 +96,7 @@ class Removals:
 
         def removed(record: WatchListRecord) -> WatchListRecord:
             rest = tuple(subject for subject in record.removing if subject not in leaving)
-            return counted(record.model_copy(update={"removing": rest}), left)
+            over = record.model_copy(update={"removing": rest})
+            return counted(over, left) if leaving and record.state == "ready" else over
 
         await registry.change(watch_list, removed)

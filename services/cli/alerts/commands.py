@@ -32,7 +32,7 @@ from services.cli.alerts.lines import case_lines, case_table, is_open, next_step
 from services.cli.alerts.tail import ALL, Tail, since_minutes
 from services.cli.client import Client
 from services.cli.console import err, out
-from services.cli.deadline import parse_past
+from services.cli.given_times import parse_past
 from services.cli.times import TIME_HELP, iso
 
 VERDICTS: dict[str, Verdict] = {"confirmed": "confirmed", "rejected": "rejected", "no-decision": "no_decision"}

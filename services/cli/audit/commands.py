@@ -15,7 +15,7 @@ from services.cli.audit.desk import Wanted, parse_format, parse_head, parse_key
 from services.cli.audit.export import readable, written_whole
 from services.cli.audit.lines import entry_line, entry_lines, entry_table, verdict_json, verdict_lines
 from services.cli.console import err, out
-from services.cli.deadline import parse_past
+from services.cli.given_times import parse_past
 from services.cli.signals import until_done
 from services.cli.times import TIME_HELP
 

@@ -45,6 +45,8 @@ def list_warnings(record: DeploymentRecord, known: Mapping[str, WatchListRecord]
         watch_list = known.get(name)
         if watch_list is None:
             yield f"there is no watch list {name}: end the deployment, and draft another with a list that there is"
+        elif not record.binding.is_of(watch_list):
+            yield f"watch list {name} is not the one that was armed, nor searched: end the deployment, draft another"
         elif watch_list.state == "importing":
             yield f"watch list {name} is being imported and not searched: complete the import, or take it back"
         elif watch_list.state == "aborting":

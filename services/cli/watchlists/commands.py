@@ -21,7 +21,7 @@ from proto.watchlists import NameRecord, Response, WatchListForm
 from services.cli.acting import AsOption, JsonOption, ReasonOption, choice, look, print_json, print_nothing, request
 from services.cli.client import Client
 from services.cli.console import out
-from services.cli.deadline import parse_deadline
+from services.cli.given_times import parse_deadline
 from services.cli.times import TIME_HELP
 from services.cli.watchlists.acts import ListArgument, SubjectArgument, do_act, list_now, record_json
 from services.cli.watchlists.enrolment import duplicates, enrol, import_list

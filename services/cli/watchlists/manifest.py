@@ -20,7 +20,7 @@ from libs.errors import UserError
 from libs.wording import fault
 from proto.watchlists import EntryForm
 from services.cli.acting import request
-from services.cli.deadline import parse_deadline
+from services.cli.given_times import parse_deadline
 from services.cli.watchlists.reference_images import ImageFile
 from services.cli.words import shown
 

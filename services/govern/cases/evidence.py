@@ -83,7 +83,7 @@ class Evidence:
         decisions = tuple([one for one in case.decisions if await self._counts(case, one, profile)])
         signed = case.model_copy(update={"decisions": decisions})
         status = case.status if case.status == "undecided" else status_of(decisions, case.confirmations_needed)
-        if status == "confirmed" and len(confirmers(signed)) < case.confirmations_needed:
+        if status == "confirmed" and len(confirmers(signed, self._roster)) < case.confirmations_needed:
             status = "open"
         outcome = case.outcome
         if outcome is not None and not (status == "confirmed" and await self._counts(case, outcome, profile)):
@@ -119,9 +119,19 @@ class Evidence:
         return (entry.deed.who, entry.deed.act) == (said.officer, said.act)
 
 
-def confirmers(case: Case) -> set[str]:
-    """Those in whose name a case is confirmed; people where all of it counts, see `Evidence`."""
-    return {decision.officer for decision in case.decisions if decision.verdict == "confirmed"}
+def confirmers(case: Case, roster: Roster) -> set[str]:
+    """Those who have confirmed: all that one key of the roster has signed is one person's, under whatever names.
+
+    Of somebody whose key is on the roster no longer, the name.
+    """
+    keys = sorted({officer.public_key for officer in roster.officers().values()})
+    people = set()
+    for decision in case.decisions:
+        if decision.verdict == "confirmed":
+            act = _sealed(decision)
+            signed_with = (key for key in keys if act is not None and _opens(key, act, decision.officer))
+            people.add(next(signed_with, decision.officer))
+    return people
 
 
 def decided_with(key: str, case: Case) -> list[str]:

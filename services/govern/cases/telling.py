@@ -138,7 +138,7 @@ class Teller:
         if profile is None or profile.stamp or record.binding.stamp:
             return False
         needed = max(case.confirmations_needed, profile.confirmations)
-        if len(confirmers(case)) < needed:
+        if len(confirmers(case, self._office.roster)) < needed:
             self._office.log.error("case.forged", alert=case.alert, confirmations_needed=needed)
             return False
         if case.response != response_of(case, record):

@@ -51,8 +51,8 @@ def pictures(summary: Summary) -> list[Picture]:
 
 
 def _scores(summary: Summary) -> Picture | None:
-    threshold = summary.reply.record.threshold
-    if not summary.histogram or threshold is None:
+    threshold, size = summary.reply.record.threshold, summary.list_size
+    if not summary.histogram or threshold is None or size is None:
         return None
     marks = [Mark(case.score, kind_of(case)) for case in summary.alerts]
     svg = charts.histogram(summary.histogram, BIN_HUNDREDTHS, threshold, marks, "Best scores of searches")
@@ -65,7 +65,7 @@ def _scores(summary: Summary) -> Picture | None:
     mated += [f"perhaps those behind {counted(unconfirmed, 'unconfirmed alert')}"] if unconfirmed else []
     but = f" but {' and '.join(mated)}" if mated else ""
     caption = (
-        f"{_searches(summary)} by the best score that each came to against {counted(summary.list_size, 'reference')}. "
+        f"{_searches(summary)} by the best score that each came to against {counted(size, 'reference')}. "
         f"As far as the decisions of people tell, all of them are non-mated (of people who are on no list){but}. An "
         "alert rests on the mean over the searches of a track, so a single search may lie over the threshold without "
         "one. Lists of seeds are left out."

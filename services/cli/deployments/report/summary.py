@@ -74,7 +74,7 @@ class Summary:
     """Faces seen by camera and minute."""
     histogram: Counter[int]
     """Searches by the lower edge of the bin of their best score, in hundredths."""
-    sizes: tuple[int, int]
+    sizes: tuple[int, int] | None
     """The smallest and the largest N that is known: references on the watch lists that were searched, seeds not among
     them. Every alert tells its own N; of the other searches of a camera by one `match` the last alone does."""
     tpir: Ratio | None
@@ -82,13 +82,15 @@ class Summary:
     projection: Projection | None
 
     @property
-    def list_size(self) -> int:
+    def list_size(self) -> int | None:
         """The largest N that was searched: what the projection must answer for."""
-        return self.sizes[1]
+        return self.sizes[1] if self.sizes else None
 
     @property
-    def list_sizes(self) -> str:
+    def list_sizes(self) -> str | None:
         """N as a page shows it: `7,292`, or `7,000 to 7,292` where it changed."""
+        if self.sizes is None:
+            return None
         low, high = self.sizes
         return f"{high:,}" if low == high else f"{low:,} to {high:,}"
 
@@ -138,7 +140,7 @@ def summarise(reply: FiguresReply, now: float) -> Summary:
         histogram=_histogram(reply),
         sizes=sizes,
         tpir=tpir_of(reply.passages, [case for case in reply.cases if case.seed]),
-        projection=_projection(reply, sizes[1]),
+        projection=_projection(reply, sizes[1]) if sizes else None,
     )
 
 
@@ -188,13 +190,18 @@ def faces_by_camera(counts: Iterable[FaceCount]) -> dict[str, Counter[int]]:
     return by_camera
 
 
-def list_sizes(reply: FiguresReply) -> tuple[int, int]:
-    """The smallest and the largest N that was searched; or where nothing was, what is on the watch lists."""
+def list_sizes(reply: FiguresReply) -> tuple[int, int] | None:
+    """The smallest and the largest N that was searched; or where nothing was, what is on the watch lists.
+
+    `None` where one of them has no record either.
+    """
     searched = [n for count in reply.searches for n in (count.least_searched, count.most_searched)]
     searched += [case.searched for case in reply.cases if not case.seed]
     if not searched:
-        searched = [sum(one.references for one in reply.lists if one.id in reply.record.draft.watch_lists)]
-    return min(searched), max(searched)
+        references = {one.id: one.references for one in reply.lists}
+        names = reply.record.draft.watch_lists
+        searched = [sum(references[name] for name in names)] if references.keys() >= set(names) else []
+    return (min(searched), max(searched)) if searched else None
 
 
 def tpir_of(passages: Sequence[Passage], alerts: Sequence[Case]) -> Ratio | None:

@@ -5,7 +5,7 @@ from typer.main import get_command
 
 from services.cli import times
 from services.cli.app import app
-from services.cli.deadline import parse_deadline
+from services.cli.given_times import parse_deadline
 
 
 @pytest.mark.parametrize(

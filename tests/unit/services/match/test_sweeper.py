@@ -183,3 +183,36 @@ async def test_a_gallery_that_is_tidy_is_not_looked_through_again(desk):
 
     desk.gallery.references = never
     await desk.sweeper.sweep()
+
+
+async def test_an_enrolment_that_was_not_counted_is_counted_at_the_next_sweep(desk):
+    await desk.sweeper.sweep()
+    put, entries = desk.lists.put, desk.entries.records
+
+    async def away(key, record):
+        if "wanted.S-3" in entries:
+            raise TransientError("the bus is away")
+        return await put(key, record)
+
+    desk.lists.put = away
+    with pytest.raises(TransientError):
+        await desk.enrol("S-3", 3)
+    desk.lists.put = put
+    await desk.sweeper.sweep()
+    assert (desk.list().subjects, desk.list().references) == (3, 3)
+
+
+async def test_who_expires_during_an_import_that_is_taken_back_leaves_the_counts_of_those_who_are_left(desk, clock):
+    import_id = (await desk.step("begin", manifest_sha256="ab" * 32)).import_id
+    await desk.enrol("S-3", 3, import_id)
+    clock.advance(DAY_S)
+    await desk.sweeper.sweep()
+    record = await desk.step("abort", import_id)
+    assert (record.state, record.subjects, record.references) == ("ready", 1, 1)
+
+
+async def test_nothing_to_finish_leaves_what_a_destroyed_list_says_of_itself(desk):
+    await desk.destroy()
+    before = desk.list()
+    await desk.removals.finish("wanted")
+    assert (desk.list(), desk.list().subjects) == (before, 2)

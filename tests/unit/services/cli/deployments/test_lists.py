@@ -3,6 +3,7 @@
 import pytest
 
 from libs.errors import TransientError
+from proto.deployments import Binding
 from proto.requests.deployments import DeploymentReply
 from proto.requests.watchlists import ListsReply
 from services.cli.client import Client
@@ -25,8 +26,8 @@ class Match:
         return ListsReply(records=self.lists)
 
 
-async def shown(match, state="armed"):
-    record = changed("deployment_record", state=state)
+async def shown(match, state="armed", lists=None):
+    record = changed("deployment_record", state=state, binding=Binding(lists=lists or {}))
     draft = record.draft.model_copy(update={"watch_lists": (LIST.id,), "seed_lists": ()})
     reply = DeploymentReply(record=record.model_copy(update={"draft": draft}), warnings=("a weak value",))
     *found, last = with_list_warnings(reply, await lists_by_name(Client(match)), NOW).warnings
@@ -40,7 +41,12 @@ def wanted(expires_at=NOW + 60, **fields):
 
 
 async def test_a_list_that_is_searched_is_no_warning():
-    assert await shown(Match(wanted())) == []
+    assert await shown(Match(wanted()), lists={LIST.id: LIST.created_at}) == []
+
+
+async def test_another_list_of_the_name_is_told_with_its_remedy():
+    (warning,) = await shown(Match(wanted()), lists={LIST.id: LIST.created_at - 60})
+    assert warning.startswith(f"watch list {LIST.id} is not the one that was armed, nor searched: end")
 
 
 @pytest.mark.parametrize(

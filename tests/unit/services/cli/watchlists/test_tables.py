@@ -5,13 +5,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from proto.messages import EnrolReply
 from proto.watchlists import OwedEntry
 from services.cli.watchlists.acts import record_json
 from services.cli.watchlists.import_command import as_json
 from services.cli.watchlists.importing import ImportResult
 from services.cli.watchlists.manifest import BadRow
 from services.cli.watchlists.reference_images import ImageFile, Refusal, refused
-from services.cli.watchlists.tables import import_lines, record_lines, refusals_table
+from services.cli.watchlists.tables import enrolled_line, import_lines, record_lines, refusals_table
 from tests.governance_examples import ENTRY_FORM, WATCH_LIST
 
 ONE = WATCH_LIST.model_copy(update={"subjects": 1, "references": 1})
@@ -57,6 +58,12 @@ def test_a_name_that_is_no_utf_8_can_be_told_in_the_table_and_to_other_software(
     told = refused(image, "no face")
     assert list(refusals_table([told], []).columns[0].cells) == ["caf?.jpg"]
     assert as_json(ImportResult(refused=[told]), [], None, 1.0)["refused"][0]["image"] == "/photos/caf?.jpg"
+
+
+def test_what_was_not_taken_of_one_who_is_enrolled_is_said():
+    note = "the entry keeps the name it has"
+    reply = EnrolReply(watch_list="wanted", subject="S-1", reference="a.jpg", enrolled=True, reason=note)
+    assert enrolled_line(reply) == f"S-1 is on wanted; {note}"
 
 
 def test_what_was_not_taken_is_told_to_other_software_too():

@@ -661,6 +661,23 @@ async def test_somebody_who_left_and_came_back_under_another_name_is_one(two, cr
     assert two.wire.interventions == []
 
 
+@pytest.mark.parametrize("dismissed", [False, True])
+async def test_one_person_whose_two_names_were_audited_one_after_the_other_is_one(two, crew, dismissed):
+    """Who can write the record hides the first decision until the second is taken."""
+    await two.alert()
+    await two.decide("e-white")
+    (first,) = two.case().decisions
+    two.change(decisions=(), status="open")
+    another_operator(crew, "e-white-2")
+    await two.decide("e-white-2")
+    (second,) = two.case().decisions
+    two.change(decisions=(first, second), status="confirmed", response="red")
+    if dismissed:
+        crew.dismiss("e-white")
+    await two.cases.escalate_due()
+    assert two.wire.interventions == []
+
+
 @pytest.mark.parametrize("change", ["another act", "another alert", "another verdict", "another officer", "unheard of"])
 async def test_nothing_counts_in_the_name_of_somebody_who_has_left_but_what_the_audit_holds(work, crew, change):
     await work.alert()

@@ -232,6 +232,14 @@ def test_what_cannot_be_given_is_left_empty_and_never_0():
     assert found["complete"] == "no"
 
 
+def test_the_size_of_a_list_that_was_not_searched_and_has_no_record_is_left_empty_and_never_0():
+    lists = tuple(one for one in figures().lists if one.id != "wanted")
+    unknown = {"lists": lists, "searches": (), "cases": ()}
+    found = columns(**unknown)
+    assert (found["list_size"], found["list_size_smallest"], found["projected_false_per_face"]) == ("", "", "")
+    assert "list size N \N{EN DASH}" in words(page(**unknown))
+
+
 @pytest.mark.parametrize("text", ["=cmd()", "+1", "-1+2", "@sum"])
 def test_a_place_that_a_spreadsheet_would_take_for_a_formula_is_text(text):
     draft = record().draft.model_copy(update={"location": text})

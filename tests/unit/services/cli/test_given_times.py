@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from libs.errors import UserError
-from services.cli.deadline import parse_deadline, parse_past
+from services.cli.given_times import parse_deadline, parse_past
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC).timestamp()
 

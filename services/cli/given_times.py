@@ -1,4 +1,4 @@
-"""Times as people write them in options: ISO 8601 (UTC without a zone), or a length of time from now, or until now."""
+"""Times as people write them in options: ISO 8601 (UTC without a zone), or how long from now, or how long ago."""
 
 from __future__ import annotations
 
