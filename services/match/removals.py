@@ -88,6 +88,8 @@ class Removals:
     async def _erase(self, watch_list: str) -> None:
         """Erases what there is of those who are being taken off."""
         registry, leaving = self._registry, (await self._registry.read(watch_list)).removing
+        if not leaving:
+            return
         entries = await registry.snapshot(watch_list)
         still = [entries[subject] for subject in leaving if subject in entries and entries[subject].form is not None]
         if still:
@@ -97,6 +99,6 @@ class Removals:
         def removed(record: WatchListRecord) -> WatchListRecord:
             rest = tuple(subject for subject in record.removing if subject not in leaving)
             over = record.model_copy(update={"removing": rest})
-            return counted(over, left) if leaving and record.state == "ready" else over
+            return counted(over, left) if record.state == "ready" else over
 
         await registry.change(watch_list, removed)

@@ -148,14 +148,13 @@ class WatchLists:
         listed = counts(entries.values())
 
         def destroyed(record: WatchListRecord) -> WatchListRecord:
-            known = {"inputs_sha256": record.inputs_sha256 or listed.inputs_sha256}
             gone = record.model_copy(
                 update={
                     "state": "destroyed",
                     "destroyed_at": registry.clock(),
                     "import_id": "",
                     "removing": (),
-                    **known,
+                    "inputs_sha256": record.inputs_sha256 or listed.inputs_sha256,
                 }
             )
             details: Details = {

@@ -57,8 +57,9 @@ class Evidence:
     """Judges what the record of a case says in the name of officers.
 
     What the audit holds was checked against the roster of its time, and counts whoever has left the roster since.
-    Anything else counts by the roster as it is now; and not if its key has signed another decision about the alert,
-    under whatever name: so the audit never holds two of one person.
+    Anything else counts by the roster as it is now; and not if its key has signed another decision in the record,
+    under whatever name. The audit may hold two of one person, where the record was altered between them: `confirmers`
+    counts them as one.
     """
 
     def __init__(self, roster: Roster, ledger: Ledger) -> None:
