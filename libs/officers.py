@@ -65,6 +65,11 @@ class Officer(BaseModel):
     def _is_a_key(cls, text: str) -> str:
         return str(PublicKey.parse(text))
 
+    @property
+    def key_sha256(self) -> str:
+        """SHA-256 of the public key: who has it is one person, under whatever names."""
+        return hashlib.sha256(self.public_key.encode()).hexdigest()
+
     def may_act_under(self, profile: str) -> bool:
         """Whether the officer may act in deployments of that profile."""
         return self.profiles is None or profile in self.profiles
@@ -88,6 +93,11 @@ class Signed(Generic[M]):
     """The act as it was sealed, encoded: what shows to others whose it is."""
     sha256: str
     """Of `sealed`."""
+
+    @property
+    def key_sha256(self) -> str:
+        """Of the officer's public key; empty for the system itself."""
+        return self.officer.key_sha256 if self.officer is not None else ""
 
     def deed(self, verb: str, reason: str = "") -> Deed:
         """The act as records and the audit name it."""

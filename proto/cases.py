@@ -8,7 +8,7 @@ from pydantic import Field
 
 from proto.messages import ListName, Message, Name, SubjectId
 from proto.sealed import OfficerId
-from proto.values import Line, Text, Value
+from proto.values import Line, Sha256, Text, Value
 from proto.watchlists import Response
 
 Status = Literal["open", "confirmed", "rejected", "undecided"]
@@ -35,6 +35,8 @@ class Decision(Statement):
     """What one person decided of an alert."""
 
     verdict: Verdict
+    key_sha256: Sha256
+    """Of the public key that signed it: all that one key has decided is one person's, under whatever names."""
 
 
 class Outcome(Statement):

@@ -88,7 +88,11 @@ def case(number, status="open", engagement=None, **changes):
     raised = captured + 0.2 + 0.05 * number
     verdict = {"confirmed": "confirmed", "rejected": "rejected", "undecided": "no_decision"}.get(status)
     at = raised + 9 * 1.7**number
-    decisions = [Decision(officer="d-green", verdict=verdict, reason="about a face", at=at)] if verdict else []
+    decisions = (
+        [Decision(officer="d-green", verdict=verdict, reason="about a face", at=at, key_sha256="6b" * 32)]
+        if verdict
+        else []
+    )
     outcome = None
     if engagement:
         outcome = Outcome(officer="e-white", engagement=engagement, reason="about a person", at=at + 300)

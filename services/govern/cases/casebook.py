@@ -81,7 +81,7 @@ class CaseBook:
         if names := await self._evidence.unsigned(case, profile):
             said = f"no key of the roster signed for {names[0]}, or it signed under two names"
             raise ConflictError(f"alert {case.alert} cannot be confirmed: {said}")
-        if len(confirmers(case, self._office.roster)) < case.confirmations_needed:
+        if len(confirmers(case)) < case.confirmations_needed:
             raise ConflictError(f"alert {case.alert} cannot be confirmed: the record holds a confirmation twice")
 
     async def tell(self, case: Case, aloud: bool = True) -> Case:

@@ -122,9 +122,8 @@ class Cases:
 
     def _ids_of(self, signed: Signed[AdjudicateRequest], case: Case) -> Collection[str]:
         """Every id under which the roster knows the holder of the officer's key, or knew it when they decided."""
-        key = signed.officer.public_key if signed.officer else ""
-        officers = self._office.roster.officers()
-        names = {name for name, officer in officers.items() if officer.public_key == key}
+        key, officers = signed.key_sha256, self._office.roster.officers()
+        names = {name for name, officer in officers.items() if officer.key_sha256 == key}
         return {signed.who, *names, *decided_with(key, case)}
 
 

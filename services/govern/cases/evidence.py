@@ -11,7 +11,7 @@ import binascii
 import hashlib
 
 from libs.errors import PermanentError
-from libs.officers import Roster, Signed
+from libs.officers import Officer, Roster, Signed
 from libs.seals import PublicKey
 from proto import codec
 from proto.audit import Event
@@ -25,6 +25,7 @@ from services.govern.office import Ledger
 def decision_of(signed: Signed[AdjudicateRequest], sealed: Sealed, now: float) -> Decision:
     """The decision that an officer has asked for, with its proof."""
     return Decision(
+        key_sha256=signed.key_sha256,
         officer=signed.who,
         verdict=signed.request.verdict,
         reason=signed.request.reason,
@@ -58,8 +59,8 @@ class Evidence:
 
     What the audit holds was checked against the roster of its time, and counts whoever has left the roster since.
     Anything else counts by the roster as it is now; and not if its key has signed another decision in the record,
-    under whatever name. The audit may hold two of one person, where the record was altered between them: `confirmers`
-    counts them as one.
+    under whatever name. The audit may hold two of one key, where the record was altered between them: it holds which
+    key that was, and `confirmers` counts them as one person's.
     """
 
     def __init__(self, roster: Roster, ledger: Ledger) -> None:
@@ -84,7 +85,7 @@ class Evidence:
         decisions = tuple([one for one in case.decisions if await self._counts(case, one, profile)])
         signed = case.model_copy(update={"decisions": decisions})
         status = case.status if case.status == "undecided" else status_of(decisions, case.confirmations_needed)
-        if status == "confirmed" and len(confirmers(signed, self._roster)) < case.confirmations_needed:
+        if status == "confirmed" and len(confirmers(signed)) < case.confirmations_needed:
             status = "open"
         outcome = case.outcome
         if outcome is not None and not (status == "confirmed" and await self._counts(case, outcome, profile)):
@@ -108,37 +109,32 @@ class Evidence:
         officer = self._roster.officers().get(said.officer)
         if officer is None or "operator" not in officer.roles or not officer.may_act_under(profile):
             return False
-        if isinstance(said, Decision) and len(decided_with(officer.public_key, case)) > 1:
+        if isinstance(said, Decision) and not _is_the_only_one_of(officer, said, case):
             return False
-        return _opens(officer.public_key, sealed, said.officer)
+        try:
+            PublicKey.parse(officer.public_key).open(sealed, Act, said.officer)
+        except PermanentError:
+            return False
+        return True
 
     async def _is_audited(self, case: Case, said: Decision | Outcome) -> bool:
         event, by = ("alert.decided", said.officer) if isinstance(said, Decision) else ("alert.engaged", "")
         entry = await self._ledger.find(entry_id(case, event, by))
         if entry is None or (entry.event, entry.deployment, entry.alert) != (event, case.deployment, case.alert):
             return False
+        if isinstance(said, Decision) and entry.details.get("key_sha256") != said.key_sha256:
+            return False
         return (entry.deed.who, entry.deed.act) == (said.officer, said.act)
 
 
-def confirmers(case: Case, roster: Roster) -> set[str]:
-    """Those who have confirmed: all that one key of the roster has signed is one person's, under whatever names.
-
-    Of somebody whose key is on the roster no longer, the name.
-    """
-    keys = sorted({officer.public_key for officer in roster.officers().values()})
-    people = set()
-    for decision in case.decisions:
-        if decision.verdict == "confirmed":
-            act = _sealed(decision)
-            signed_with = (key for key in keys if act is not None and _opens(key, act, decision.officer))
-            people.add(next(signed_with, decision.officer))
-    return people
+def confirmers(case: Case) -> set[str]:
+    """The keys of those who have confirmed, as hashes, of a case of which every decision counts."""
+    return {decision.key_sha256 for decision in case.decisions if decision.verdict == "confirmed"}
 
 
-def decided_with(key: str, case: Case) -> list[str]:
-    """The names under which whoever has that key has signed decisions about the alert, one for each decision."""
-    sealed = [(decision.officer, _sealed(decision)) for decision in case.decisions]
-    return [officer for officer, act in sealed if act is not None and _opens(key, act, officer)]
+def decided_with(key_sha256: str, case: Case) -> list[str]:
+    """The names under which whoever has that key has decided about the alert, one for each decision."""
+    return [decision.officer for decision in case.decisions if decision.key_sha256 == key_sha256]
 
 
 def without_acts(case: Case) -> Case:
@@ -146,6 +142,11 @@ def without_acts(case: Case) -> Case:
     decisions = tuple(one.model_copy(update={"sealed": ""}) for one in case.decisions)
     outcome = case.outcome.model_copy(update={"sealed": ""}) if case.outcome else None
     return case.model_copy(update={"decisions": decisions, "outcome": outcome})
+
+
+def _is_the_only_one_of(officer: Officer, decision: Decision, case: Case) -> bool:
+    """Whether the record has the decision as that of the officer's key, and no other as that."""
+    return decision.key_sha256 == officer.key_sha256 and len(decided_with(decision.key_sha256, case)) == 1
 
 
 def _needs_portrait(said: Decision | Outcome) -> bool:
@@ -168,14 +169,6 @@ def _sealed(said: Decision | Outcome) -> Sealed | None:
     except (binascii.Error, codec.DecodeError):
         return None
     return sealed if hashlib.sha256(codec.encode(sealed)).hexdigest() == said.act else None
-
-
-def _opens(key: str, sealed: Sealed, signer: str) -> bool:
-    try:
-        PublicKey.parse(key).open(sealed, Act, signer)
-    except PermanentError:
-        return False
-    return True
 
 
 def _request(act: Act, said: Decision | Outcome) -> AdjudicateRequest | EngagementRequest | None:

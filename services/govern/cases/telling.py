@@ -138,7 +138,7 @@ class Teller:
         if profile is None or profile.stamp or record.binding.stamp:
             return False
         needed = max(case.confirmations_needed, profile.confirmations)
-        if len(confirmers(case, self._office.roster)) < needed:
+        if len(confirmers(case)) < needed:
             self._office.log.error("case.forged", alert=case.alert, confirmations_needed=needed)
             return False
         if case.response != response_of(case, record):
@@ -189,7 +189,12 @@ def _decided(case: Case, decision: Decision, number: int) -> Telling:
         reason=decision.reason,
         act=decision.act,
     )
-    details = {"verdict": decision.verdict, "status": status, **_since(case, decision.at)}
+    details = {
+        "verdict": decision.verdict,
+        "status": status,
+        "key_sha256": decision.key_sha256,
+        **_since(case, decision.at),
+    }
     message = _adjudication(case, "decision", status, decision.at, decision.officer)
     return Telling(_entry(case, "alert.decided", deed, details, decision.officer), message)
 

@@ -24,7 +24,8 @@ CLAIMS = re.compile(r"\bmatch|identif|confiden|probab|\bis S-0001|%", re.IGNOREC
 
 
 def confirmed_by(*officers, **fields):
-    decisions = tuple(Decision(officer=who, verdict="confirmed", reason="same scar", at=NOW - 60) for who in officers)
+    said = {"verdict": "confirmed", "reason": "same scar", "at": NOW - 60, "key_sha256": "6b" * 32}
+    decisions = tuple(Decision(officer=who, **said) for who in officers)
     return CASE.model_copy(update={"decisions": decisions, **fields})
 
 

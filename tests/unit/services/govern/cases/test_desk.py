@@ -590,7 +590,8 @@ def recorded(work, who, **fields):
     act = work.act(who, "adjudicate_request", **{"verdict": "confirmed", **fields})
     request = codec.decode(AdjudicateRequest, work.crew[who].public.open(act, Act, who).request)
     digest = hashlib.sha256(codec.encode(act)).hexdigest()
-    signed = SimpleNamespace(who=who, request=request, act=SimpleNamespace(origin=""), sha256=digest)
+    key = work.roster.officers()[who].key_sha256
+    signed = SimpleNamespace(who=who, request=request, act=SimpleNamespace(origin=""), sha256=digest, key_sha256=key)
     return decision_of(signed, act, work.clock.now)
 
 
@@ -661,7 +662,7 @@ async def test_somebody_who_left_and_came_back_under_another_name_is_one(two, cr
     assert two.wire.interventions == []
 
 
-@pytest.mark.parametrize("dismissed", [False, True])
+@pytest.mark.parametrize("dismissed", [(), ("e-white",), ("e-white", "e-white-2")])
 async def test_one_person_whose_two_names_were_audited_one_after_the_other_is_one(two, crew, dismissed):
     """Who can write the record hides the first decision until the second is taken."""
     await two.alert()
@@ -672,10 +673,18 @@ async def test_one_person_whose_two_names_were_audited_one_after_the_other_is_on
     await two.decide("e-white-2")
     (second,) = two.case().decisions
     two.change(decisions=(first, second), status="confirmed", response="red")
-    if dismissed:
-        crew.dismiss("e-white")
+    for name in dismissed:
+        crew.dismiss(name)
     await two.cases.escalate_due()
     assert two.wire.interventions == []
+
+
+@pytest.mark.parametrize("is_audited", [False, True])
+async def test_a_decision_counts_of_no_other_key_than_signed_it(work, is_audited):
+    await work.alert()
+    mine = (await work.decide("d-green")).decisions[0] if is_audited else recorded(work, "d-green")
+    work.change(decisions=(mine.model_copy(update={"key_sha256": "0" * 64}),))
+    assert await work.evidence.unsigned(work.case(), "uk-police") == ["d-green"]
 
 
 @pytest.mark.parametrize("change", ["another act", "another alert", "another verdict", "another officer", "unheard of"])
@@ -953,6 +962,7 @@ async def test_the_audit_holds_who_decided_what_when_why_and_how_long_it_took(wo
     assert entry.details == {
         "verdict": "confirmed",
         "status": "confirmed",
+        "key_sha256": hashlib.sha256(str(work.crew["d-green"].public).encode()).hexdigest(),
         "captured_to_alert_s": 1.5,
         "alert_to_act_s": 20.0,
     }

@@ -26,7 +26,13 @@ VERDICTS = {"c": "confirmed", "r": "rejected", "n": "no_decision"}
 
 def decisions(letters):
     return [
-        Decision(officer=f"officer-{number}", verdict=VERDICTS[letter], reason="seen", at=float(number))
+        Decision(
+            officer=f"officer-{number}",
+            verdict=VERDICTS[letter],
+            reason="seen",
+            at=float(number),
+            key_sha256=f"{number:064x}",
+        )
         for number, letter in enumerate(letters)
     ]
 
