@@ -113,8 +113,7 @@ class Additions:
         of, key = image.of, subjects.key(batch.watch_list, image.of.subject)
         entry = self._registry.book.entries.get(key)
         self._must_stay(batch, of.subject, entry)
-        if has_image(entry, image.sha256):
-            await self._review(key, image.sha256)
+        if has_image(entry, image.sha256) and await self._review(key, image.sha256):
             image.reply = _reply(batch, of, enrolled=True, already=True)
         elif problem := _problem(of, self._registry.clock()):
             image.reply = _refused(batch, of, problem)
@@ -130,18 +129,21 @@ class Additions:
         if expired or subject in self._registry.known(batch.watch_list).removing:
             raise TransientError("an entry that has expired, or was removed, is still being erased: ask again")
 
-    async def _review(self, key: str, digest: str) -> None:
-        """Notes that an image which is there was put forward again: a list is as old as what nobody has reviewed."""
+    async def _review(self, key: str, digest: str) -> bool:
+        """Whether an image is there, and now noted as put forward again: a list is as old as what nobody reviewed.
+
+        By what lies in the bucket: what this program last heard of may be gone.
+        """
         for _ in range(ATTEMPTS):
             found = await self._registry.entries.get(key)
-            if found is None:
-                return
+            if found is None or not has_image(found[0], digest):
+                return False
             entry, revision = found
             try:
                 await self._registry.entries.replace(key, reviewed(entry, digest, self._registry.clock()), revision)
             except Conflict:
                 continue
-            return
+            return True
         raise ConflictError("somebody else is changing the entry: try again")
 
     async def _write(self, batch: Batch, usable: Sequence[_Usable]) -> None:
@@ -166,7 +168,7 @@ class Additions:
 
         Raises:
             ConflictError: somebody else went on changing the entry.
-            TransientError: the bus is away.
+            TransientError: the bus is away, or the entry has expired meanwhile.
         """
         registry, subject = self._registry, own[0].of.subject
         key = subjects.key(batch.watch_list, subject)
@@ -174,6 +176,7 @@ class Additions:
         for _ in range(ATTEMPTS):
             found = await registry.entries.get(key) if heard else None
             before, revision = found or (None, 0)
+            self._must_stay(batch, subject, before)  # looking at the images takes seconds
             await self._show(batch, before, own)
             entry = before or EntryRecord(watch_list=batch.watch_list, subject=subject, images=())
             for one in own:

@@ -45,6 +45,18 @@ def must_take(signed: Signed[Any], record: WatchListRecord) -> None:
     must_be_there(record)
 
 
+def must_be_whole(record: WatchListRecord) -> None:
+    """Does nothing for a list of which no import is under way.
+
+    Raises:
+        ConflictError: one is, or is being taken back.
+    """
+    if record.state == "aborting":
+        raise ConflictError(f"the import {record.import_id} is being taken back: try again in a moment")
+    if record.import_id:
+        raise ConflictError(f"an import {record.import_id} is under way: complete it, or take it back, first")
+
+
 def must_be_unarmed(warrants: Warrants, watch_list: str, now: float) -> None:
     """Does nothing for a list that no deployment may search, at `now` (Unix seconds) or later.
 

@@ -15,7 +15,7 @@ from proto.requests.watchlists import EnrolEntryRequest, EnrolImagesReply, Enrol
 from proto.sealed import Sealed
 from proto.watchlists import WatchListRecord
 from services.match.additions import Additions, Batch, sha256_of
-from services.match.admission import must_take
+from services.match.admission import must_be_whole, must_take
 from services.match.enrolment import Enrolment
 from services.match.provenance import counted, counts
 from services.match.registry import Registry, owing, with_deed
@@ -100,7 +100,7 @@ class Membership:
         if not _awaits(batch, record):
             if batch.import_id:
                 raise ConflictError(f"no import {batch.import_id} of the watch list {record.id} is under way")
-            raise ConflictError(f"an import {record.import_id} is under way: complete it, or take it back, first")
+            must_be_whole(record)
 
     async def _list_of(self, batch: Batch) -> WatchListRecord:
         known = self._registry.known(batch.watch_list)

@@ -91,7 +91,11 @@ def without_import(entry: EntryRecord, import_id: str, now: float) -> EntryRecor
 
 
 def stripped(entry: EntryRecord, now: float) -> EntryRecord:
-    """What is left of an entry whose person is off the list at `now`: ids, hashes of the image files, and times."""
+    """What is left of an entry whose person is off the list at `now`: ids, hashes of the image files, and times.
+
+    Off since `now`, or since it expired.
+    """
+    since = min(now, entry.form.expires_at) if entry.form is not None else now
     gone = {"reference": "", "source": "", "image_date": "", "lawful_basis": ""}
     images = tuple(image.model_copy(update=gone) for image in entry.images)
-    return entry.model_copy(update={"images": images, "form": None, "removed_at": entry.removed_at or now})
+    return entry.model_copy(update={"images": images, "form": None, "removed_at": entry.removed_at or since})

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 
-from libs.errors import ConflictError, MissingError
+from libs.errors import MissingError
 from proto import subjects
 from proto.audit import Deed, Details
 from proto.requests.watchlists import ListReply, RemoveEntryRequest
 from proto.sealed import Sealed
 from proto.watchlists import EntryRecord, WatchListRecord
-from services.match.admission import must_take
+from services.match.admission import must_be_whole, must_take
 from services.match.erasure import erase_entries
 from services.match.provenance import counted, counts, live
 from services.match.registry import Registry, owing, own_deed, with_deed
+
+AT_A_TIME = 1000
+"""People who are taken off by one act: their ids stand in the record of the list, and the server takes 1 MiB."""
 
 
 class Removals:
@@ -28,7 +31,7 @@ class Removals:
         Raises:
             ForbiddenError: the officer may not.
             MissingError: there is no such list, or the person is not on it.
-            ConflictError: an import is under way.
+            ConflictError: an import is under way, or being taken back.
             TransientError: the bus or the gallery is away: ask again.
         """
         signed = self._registry.signed(sealed, RemoveEntryRequest)
@@ -36,8 +39,7 @@ class Removals:
         async with registry.turns.alone(request.watch_list):
             record = await registry.read(request.watch_list)
             must_take(signed, record)
-            if record.import_id:
-                raise ConflictError(f"an import {record.import_id} is under way: complete it, or take it back, first")
+            must_be_whole(record)
             if request.subject in record.removing:  # an earlier call did not get further
                 await self._erase(request.watch_list)
             else:
@@ -50,12 +52,16 @@ class Removals:
             await self._erase(watch_list)
 
     async def expire(self, watch_list: str, now: float) -> int:
-        """How many people are off the list now because their entries had expired. Raises `TransientError`."""
+        """How many people are off the list now because their entries had expired: at most `AT_A_TIME`.
+
+        Raises:
+            TransientError: the bus or the gallery is away.
+        """
         registry = self._registry
         async with registry.turns.alone(watch_list):
             entries, leaving = await registry.snapshot(watch_list), (await registry.read(watch_list)).removing
             expired = [one for one in entries.values() if one.form is not None and one.form.expires_at <= now]
-            due = [entry for entry in expired if entry.subject not in leaving]
+            due = [entry for entry in expired if entry.subject not in leaving][:AT_A_TIME]
             if due:
                 await self._begin(due, own_deed("remove", "the entries have expired", now))
                 await registry.report(watch_list)

@@ -41,6 +41,7 @@ class Sweeper:
     async def sweep(self) -> None:
         """Does all that is due now. What cannot be done is logged, and is due at the next sweep too."""
         await self._each(self._look_after)
+        await self._each(self._pay)
 
     async def _repair(self, record: WatchListRecord) -> None:
         """Makes gallery and record of one list agree with its entries. Raises `TransientError`."""
@@ -63,6 +64,9 @@ class Sweeper:
             await self._lists.destroy_by(record.id, deed)
         elif record.state != "destroyed":
             await self._keep(record, now)
+
+    async def _pay(self, record: WatchListRecord) -> None:
+        """Tells the audit what it is owed, also of a list that cannot be looked after now."""
         if record.owed:
             await self._registry.report(record.id)
 
@@ -74,8 +78,8 @@ class Sweeper:
             await self._removals.finish(record.id)
         if record.id not in self._registry.tidy:
             await self._repair(record)
-        if self._has_expired_entries(record.id, now):
-            await self._removals.expire(record.id, now)
+        while self._has_expired_entries(record.id, now) and await self._removals.expire(record.id, now):
+            pass  # a part of them at a time
 
     def _has_expired_entries(self, watch_list: str, now: float) -> bool:
         entries = self._registry.book.of(watch_list).values()

@@ -124,7 +124,7 @@ def show(
     for line in record_lines(reply.record, time.time()):
         out.print(line, highlight=False, soft_wrap=True)
     if listed:
-        out.print(entries_table(listed, known_as, time.time()))
+        out.print(entries_table(listed, known_as, reply.record.removing, time.time()))
 
 
 @app.command()

@@ -138,7 +138,7 @@ async def abort_import(client: Client, watch_list: str, import_id: str) -> Watch
 
 def manifest_sha256(images: Sequence[ImageFile]) -> str:
     """SHA-256 over whose images they are and in which files: the same for the same manifest, whatever the hour."""
-    lines = sorted(f"{image.subject}\0{image.name}\0{image.path.name}" for image in images)
+    lines = sorted(f"{image.subject}\0{image.name}\0{image.given or image.path.name}" for image in images)
     return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()
 
 

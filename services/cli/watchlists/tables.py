@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -73,7 +73,10 @@ def record_lines(record: WatchListRecord, now: float) -> Iterable[str]:
         yield f"destroyed:    {moment(record.destroyed_at)} UTC"
     else:
         yield f"expires:      {moment(form.expires_at)} UTC"
-    if record.import_id:
+    if record.removing:
+        leaving = counted(len(record.removing), "person is", "people are")
+        yield f"[yellow]{leaving} being taken off, and not searched for any more[/]"
+    if record.state == "importing":
         yield f"import:       {escape(record.import_id)} is under way; the list is not searched until it is complete"
     if record.inputs_sha256:
         yield f"images:       sha256 {record.inputs_sha256}"
@@ -92,8 +95,10 @@ def _owed_lines(record: WatchListRecord) -> Iterable[str]:
         yield f"[yellow]{owed} not in the audit yet, which is told again until it has them: is govern running?[/]"
 
 
-def entries_table(entries: Sequence[EntryRecord], names: Mapping[str, str], now: float) -> Table:
-    """Who is and was on a list."""
+def entries_table(
+    entries: Sequence[EntryRecord], names: Mapping[str, str], leaving: Collection[str], now: float
+) -> Table:
+    """Who is and was on a list, and who of them is being taken off."""
     table = Table()
     columns = ("subject", *(("name",) if names else ()), "images", "reason", "requester", "under 18", "expires")
     for column in columns:
@@ -104,12 +109,12 @@ def entries_table(entries: Sequence[EntryRecord], names: Mapping[str, str], now:
         if form is None:
             table.add_row(*shown, str(len(entry.images)), f"off the list since {moment(entry.removed_at)}", "", "", "")
             continue
-        expired = " (expired)" if form.expires_at <= now else ""
+        expires = moment(form.expires_at) + (" (expired)" if form.expires_at <= now else "")
+        if entry.subject in leaving:
+            expires = "being taken off now"
         minor = escape(form.under_18_rationale) if form.under_18 else ""
         images = str(sum(bool(image.reference) for image in entry.images))
-        table.add_row(
-            *shown, images, escape(form.reason), escape(form.requester), minor, moment(form.expires_at) + expired
-        )
+        table.add_row(*shown, images, escape(form.reason), escape(form.requester), minor, expires)
     return table
 
 

@@ -65,7 +65,9 @@ class Passages:
         entry = self._office.all_entries.get(subjects.key(name, request.subject))
         if watch_list is None or entry is None or not record.binding.is_of(watch_list):
             return False
-        return not entry.removed_at or request.at < entry.removed_at
+        if entry.form is None:
+            return request.at < entry.removed_at
+        return request.subject not in watch_list.removing and request.at < entry.form.expires_at
 
 
 def _entry(key: str, signed: Signed[PassageRequest], record: DeploymentRecord) -> AuditRequest:

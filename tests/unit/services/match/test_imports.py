@@ -395,3 +395,11 @@ async def test_a_crash_anywhere_in_an_enrolment_leaves_no_reference_that_no_entr
         assert again.biometrics() == NOTHING, f"died at step {step}"
         assert (await enrol_named(again, "S-1", "Jane Doe", import_id)).enrolled
         assert (await again.step("complete", import_id)).references == 1
+
+
+async def test_while_an_import_is_taken_back_nobody_is_told_to_take_it_back(desk):
+    import_id = (await desk.step("begin")).import_id
+    desk.lists.records["wanted"] = desk.list().model_copy(update={"state": "aborting"}), 99
+    for act in (desk.remove("S-1"), desk.enrol("S-1", 1)):
+        with pytest.raises(ConflictError, match=f"the import {import_id} is being taken back: try again in a moment"):
+            await act

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
@@ -267,6 +268,32 @@ async def test_an_entry_that_has_expired_takes_no_image_that_would_go_with_it(de
     await desk.sweeper.sweep()
     assert (await desk.enrol("S-1", 1)).enrolled
     assert desk.registry.book.is_current("wanted", "S-1", clock())
+
+
+async def test_an_image_is_on_the_list_already_by_what_lies_there_and_not_by_what_was_heard(desk, clock):
+    await desk.enrol("S-1", 1)
+    heard = dict(desk.registry.book.entries.all())
+    await desk.remove("S-1")
+    desk.registry.book.entries = SimpleNamespace(get=heard.get, all=lambda: heard)  # a mirror that lags
+    reply = await desk.enrol("S-1", 1)
+    assert (reply.enrolled, reply.already) == (True, False)
+    assert desk.entries.records["wanted.S-1"][0].form is not None
+    assert desk.biometrics()[0] == ["S-1/1.png"]
+
+
+async def test_an_entry_that_expires_while_its_image_is_looked_at_takes_none(desk, clock):
+    await desk.enrol("S-1", 1, expires_at=clock() + 60)
+    enrol = desk.gallery.enrol
+
+    async def slow(watch_list, references):
+        clock.advance(60)
+        await enrol(watch_list, references)
+
+    desk.gallery.enrol = slow
+    with pytest.raises(TransientError, match="still being erased"):
+        await desk.enrol("S-1", 2)
+    await desk.sweeper.sweep()
+    assert desk.biometrics() == NOTHING
 
 
 async def test_a_name_that_an_entry_does_not_take_is_said(desk):

@@ -3,7 +3,10 @@
 import pytest
 
 from libs.errors import TransientError
+from proto import codec
 from proto.codec import DecodeError
+from services.match import removals
+from tests.governance_examples import WATCH_LIST
 from tests.match_desk import DAY_S, NOTHING, DeadError, MatchDesk
 
 
@@ -86,6 +89,44 @@ async def test_what_has_expired_is_told_once_though_it_could_not_be_erased_at_on
     await desk.sweeper.sweep()
     assert desk.peers.events.count("watchlist.removed") == 1
     assert desk.biometrics()[0] == ["S-2/2.png"]
+
+
+async def test_whoever_has_expired_is_off_since_that_moment_whenever_it_was_swept(desk, clock):
+    expires_at = desk.entry("S-1").form.expires_at
+    clock.advance(1.5 * DAY_S)
+    await desk.sweeper.sweep()
+    assert desk.entry("S-1").removed_at == expires_at
+
+
+async def test_of_a_crowd_that_expires_at_once_all_are_off_after_one_sweep_a_part_at_a_time(desk, clock, monkeypatch):
+    monkeypatch.setattr(removals, "AT_A_TIME", 2)
+    for number in range(3, 6):
+        await desk.enrol(f"S-{number}", number, expires_at=clock() + DAY_S)
+    clock.advance(DAY_S)
+    await desk.sweeper.sweep()
+    told = [request.details["entries"] for request in desk.peers.audit if request.event == "watchlist.removed"]
+    assert told == [2, 2]
+    assert desk.biometrics()[0] == ["S-2/2.png"]
+
+
+def test_a_record_holds_the_ids_of_all_who_are_taken_off_at_a_time():
+    longest = tuple("\N{GRINNING FACE}" * 121 + f"{number:07}" for number in range(removals.AT_A_TIME))
+    record = WATCH_LIST.model_copy(update={"removing": longest})
+    assert len(codec.encode(record)) < 2**20 - 2**16  # the server takes 1 MiB, and the list says more than this
+
+
+async def test_what_is_owed_is_told_also_of_a_list_that_cannot_be_swept(desk, clock):
+    desk.peers.audit_away = True
+    await desk.enrol("S-3", 3)
+    desk.peers.audit_away = False
+    clock.advance(DAY_S)
+
+    async def away(_watch_list, _references):
+        raise TransientError("the engine is away")
+
+    desk.gallery.discard = away
+    await desk.sweeper.sweep()
+    assert desk.peers.events.count("watchlist.enrolled") == 3
 
 
 async def test_one_list_that_cannot_be_swept_does_not_keep_the_others(desk, clock, log):

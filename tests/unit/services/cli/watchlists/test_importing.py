@@ -251,6 +251,13 @@ def test_the_same_images_are_the_same_import_whatever_the_hour(tmp_path):
     assert manifest_sha256(other) != manifest_sha256(folder_images(folder, ENTRY_FORM)[:1])
 
 
+def test_images_of_one_name_in_two_folders_are_two_in_the_hash_of_a_manifest():
+    def image(given):
+        return ImageFile("S-1", Path("/photos") / given, ENTRY_FORM, reference="front", given=given)
+
+    assert manifest_sha256([image("a/front.jpg")]) != manifest_sha256([image("b/front.jpg")])
+
+
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no image"):

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from proto.messages import EnrolReply
-from proto.watchlists import OwedEntry
+from proto.watchlists import EntryRecord, OwedEntry
 from services.cli.watchlists.acts import record_json
 from services.cli.watchlists.import_command import as_json
 from services.cli.watchlists.importing import ImportResult
 from services.cli.watchlists.manifest import BadRow
 from services.cli.watchlists.reference_images import ImageFile, Refusal, refused
-from services.cli.watchlists.tables import enrolled_line, import_lines, record_lines, refusals_table
+from services.cli.watchlists.tables import enrolled_line, entries_table, import_lines, record_lines, refusals_table
 from tests.governance_examples import ENTRY_FORM, WATCH_LIST
 
 ONE = WATCH_LIST.model_copy(update={"subjects": 1, "references": 1})
@@ -76,3 +76,16 @@ def test_a_list_that_owes_the_audit_an_act_is_told_to_other_software_without_the
     told = json.dumps(record_json(ONE.model_copy(update={"owed": (owed,)})))
     assert [one["event"] for one in json.loads(told)["owed"]] == ["watchlist.created"]
     assert "sealed" not in told
+
+
+def test_who_is_being_taken_off_is_not_shown_as_if_they_stayed():
+    entry = EntryRecord(watch_list="wanted", subject="S-1", images=(), form=ENTRY_FORM)
+    (expires,) = list(entries_table([entry], {}, {"S-1"}, 0.0).columns[-1].cells)
+    assert expires == "being taken off now"
+    lines = list(record_lines(ONE.model_copy(update={"removing": ("S-1",)}), 0.0))
+    assert any("1 person is being taken off" in line for line in lines)
+
+
+def test_of_an_import_that_is_being_taken_back_nobody_is_told_to_complete_it():
+    lines = record_lines(ONE.model_copy(update={"state": "aborting", "import_id": "ab-1"}), 0.0)
+    assert not any("under way" in line for line in lines)

@@ -1039,6 +1039,19 @@ async def test_a_seed_who_is_off_the_list_passes_no_more(work):
         await work.passage("d-green")
 
 
+async def test_a_seed_who_is_being_taken_off_or_has_expired_passes_no_more_swept_or_not(work):
+    seed, listed = work.entries.known["blue.blue-1"], work.lists.known["blue"]
+    expired = seed.form.model_copy(update={"expires_at": work.clock.now})
+    work.entries.known["blue.blue-1"] = seed.model_copy(update={"form": expired})
+    with pytest.raises(MissingError, match="on no seed list"):
+        await work.passage()
+    assert await work.passage(at=work.clock.now - 1)
+    work.entries.known["blue.blue-1"] = seed
+    work.lists.known["blue"] = listed.model_copy(update={"removing": ("blue-1",)})
+    with pytest.raises(MissingError, match="on no seed list"):
+        await work.passage()
+
+
 async def test_who_was_on_a_list_that_is_destroyed_now_has_passed_while_it_was_there(work):
     earlier, seed = work.clock.now, work.entries.known["blue.blue-1"]
     work.clock.advance(60)
