@@ -346,9 +346,9 @@ def written(template: np.ndarray) -> list[bytes]:
 
 
 def _written(part: np.ndarray) -> list[bytes]:
-    raw = [part.astype(kind).tobytes() for kind in ("<f4", ">f4", "<f8", ">f8")]
+    raw = [part.astype(kind).tobytes() for kind in ("<f2", "<f4", ">f4", "<f8", ">f8")]
     listed = [msgpack.packb([float(one) for one in part], use_single_float=single)[1:] for single in (True, False)]
-    return [*raw, *listed, *(in_base64(data, before) for data in raw[:2] for before in range(3))]
+    return [*raw, *listed, *(in_base64(data, before) for data in raw[:3] for before in range(3))]
 
 
 def in_base64(data: bytes, before: int) -> bytes:

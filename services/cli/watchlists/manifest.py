@@ -183,7 +183,7 @@ def _image(line: int, row: Mapping[str, Any], folder: Path, now: float, seen: se
         if len(str(value)) > MAX_LETTERS:
             raise _BadRowError(f"{name} has {len(str(value)):,} letters", "write a short text")
         if shown(str(value)) != str(value):
-            raise _BadRowError(f"{name} holds half a letter", "write the manifest as UTF-8")
+            raise _BadRowError(f"{name} holds half a letter", "write it as UTF-8, and so the manifest")
     texts = {name: str(value).strip() for name, value in row.items()}
     for name in ("subject", "image"):
         if not texts.get(name):
