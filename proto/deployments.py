@@ -19,12 +19,16 @@ from proto.watchlists import Response, WatchListRecord
 DeploymentState = Literal["draft", "authorised", "armed", "suspended", "refused", "ended", "purged"]
 
 
+WIDEST_FRAME_PX = 65_535
+"""What a JPEG holds; no camera is as wide."""
+
+
 class Zone(Value):
     """The zone of recognition of a camera: only faces in it are searched and counted (SWP's definition)."""
 
     polygon: tuple[tuple[float, float], ...] = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
     """Corners as fractions of the frame's width and height, 0..1; the whole frame by default."""
-    min_face_px: float = Field(default=0.0, ge=0)
+    min_face_px: float = Field(default=0.0, ge=0, le=WIDEST_FRAME_PX)
     """Width of a face's box, in pixels of the full frame, under which it is not looked at."""
 
     @model_validator(mode="after")

@@ -384,6 +384,12 @@ def test_numbers_that_no_audit_reaches_are_numbers_too(audit):
     assert (code, [entry["sequence"] for entry in json.loads(said)]) == (0, [*range(1, 11)])
 
 
+def test_an_entry_of_another_deployment_or_time_is_not_shown(audit):
+    for narrowed in (("--deployment", "nope"), ("--since", "2100-01-01")):
+        with pytest.raises(UserError, match="there is no entry 1 of that time and deployment"):
+            audit("show", 1, *narrowed)
+
+
 @pytest.mark.parametrize("command", ["tail", "export"])
 def test_a_deployment_that_there_is_not_is_followed_by_nobody_and_exported_to_nowhere(audit, tmp_path, command):
     to = ["-o", tmp_path / "none.jsonl"] if command == "export" else []

@@ -102,7 +102,8 @@ def show(
     key, wanted = parse_key(public_key), Wanted(_since(since), deployment)
     found = until_done(desk.newest(key, wanted, last, sequence))
     if sequence is not None and not found:
-        raise UserError(f"there is no entry {sequence}", "see `watchline audit show`", 1)
+        narrowed = "" if wanted.everything else " of that time and deployment"
+        raise UserError(f"there is no entry {sequence}{narrowed}", "see `watchline audit show`", 1)
     if as_json:
         said = [readable(entry) if entry else {"sequence": place} for place, entry in found]
         out.print_json(json.dumps(said))

@@ -130,12 +130,14 @@ async def export_to(file: TextIO, form: Format, wanted: Wanted, key: PublicKey) 
 async def newest(
     key: PublicKey, wanted: Wanted, last: int, sequence: int | None = None
 ) -> list[tuple[int, AuditEntry | None]]:
-    """The entry at `sequence`, or the `last` newest of those that are wanted. Raises as `verify_stream`."""
+    """The entry at `sequence`, or else the `last` newest, as far as they are wanted. Raises as `verify_stream`."""
     async with open_client() as client:
         end = await client.bus.last_sequence(subjects.AUDIT)
         if sequence is not None:
             stored = await client.bus.stored_at(subjects.AUDIT, sequence) if sequence <= end else None
-            return [(sequence, opened(stored.data, key))] if stored is not None else []
+            entry = opened(stored.data, key) if stored is not None else None
+            there = stored is not None and (entry is None or wanted.takes(entry))
+            return [(sequence, entry)] if there else []
         first = 1 if not wanted.everything else end - last + 1
         found: deque[tuple[int, AuditEntry | None]] = deque(maxlen=min(last, end))
         async for stored in client.bus.stored(subjects.AUDIT, first=first):

@@ -78,6 +78,7 @@ def test_a_false_alert_rate_takes_the_place_of_a_threshold(file):
         ({"ends_at": "2023-01-01T00:00:00Z"}, "a deployment ends after it starts"),
         ({"threshold": "2.0"}, "draft.toml: threshold: "),
         ({"min_face_px": "-1"}, "draft.toml: cameras.gate-1.min_face_px: "),
+        ({"min_face_px": "1e23"}, "draft.toml: cameras.gate-1.min_face_px: "),
         ({"polygon": "[[0, 0], [1, 1]]"}, "at least three corners"),
         ({"purpose": '"  "'}, "draft.toml: purpose: "),
     ],
