@@ -35,7 +35,7 @@ class Decision(Statement):
     """What one person decided of an alert."""
 
     verdict: Verdict
-    key_sha256: Sha256
+    key_sha256: Sha256 | Literal[""] = ""
     """Of the public key that signed it: all that one key has decided is one person's, under whatever names."""
 
 

@@ -120,6 +120,8 @@ class Binding(Value):
     """The hash of the location of each camera (`location_sha256`)."""
     profile_sha256: str = ""
     """Of the profile's values as they were: others are not what was armed."""
+    confirmations: int = Field(default=2, ge=1)
+    """People who must confirm an alert; where nobody has said, as many as any profile that ships asks for."""
     stamp: str = ""
 
     def is_of(self, watch_list: WatchListRecord) -> bool:

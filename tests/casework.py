@@ -12,7 +12,7 @@ from proto.deployments import Binding, DeploymentRecord
 from proto.sealed import Sealed
 from services.govern.audit.details import fit
 from services.govern.cases.desk import Cases
-from services.govern.cases.evidence import Evidence
+from services.govern.cases.evidence import Evidence, left_out
 from services.govern.office import Office
 from services.govern.profiles.reading import load_profiles
 from services.govern.settings import GovernSettings
@@ -103,7 +103,8 @@ class Casework:
 
     def __init__(self, crew, clock, log, **rules):
         self.crew, self.clock, self.log = crew, clock, log
-        self.profiles = {"uk-police": profile(**rules)}
+        self.rules = profile(**rules)
+        self.profiles = {"uk-police": self.rules}
         self.shelf, self.deployments, self.passages = Shelf(), Shelf(), Shelf()
         self.ledger, self.wire = Ledger(), Wire(crew.govern.public)
         lists = {
@@ -135,6 +136,7 @@ class Casework:
         bound = Binding(
             lists={name: one.created_at for name, one in self.lists.known.items()},
             responses={name: one.form.response for name, one in self.lists.known.items()},
+            confirmations=self.rules.confirmations,
         )
         record = changed("deployment_record", **{"armed_at": self.clock.now - 3600, "binding": bound, **fields})
         _, revision = self.deployments.records.get(record.id, (None, 0))
@@ -150,6 +152,11 @@ class Casework:
         await self.cases.take_alert(self.an_alert(**fields))
         return self.case()
 
+    async def alert_of(self, alert):
+        """The case of an alert with that id."""
+        await self.cases.take_alert(self.an_alert(id=alert))
+        return self.case(alert)
+
     def case(self, alert="a1b2c3"):
         return self.shelf.records[subjects.key("station-north", alert)][0]
 
@@ -157,6 +164,13 @@ class Casework:
         """Changes the case behind everybody's back."""
         record, revision = self.shelf.records["station-north.a1b2c3"]
         self.shelf.records["station-north.a1b2c3"] = record.model_copy(update=fields), revision + 1
+
+    async def credible(self):
+        """The case as far as officers have signed it."""
+        return await self.evidence.credible(self.case(), self.deployments.records["station-north"][0])
+
+    async def left_out(self):
+        return left_out(self.case(), await self.credible())
 
     def act(self, who, kind, **fields):
         values = {"deployment": "station-north", **({} if kind == "passage_request" else {"alert": "a1b2c3"})}

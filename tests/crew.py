@@ -49,6 +49,11 @@ class Crew:
         tables = self.roster_path.read_text().split("[officers.")
         self.roster_path.write_text("[officers.".join(table for table in tables if not table.startswith(f"{name}]")))
 
+    def renew(self, name: str) -> None:
+        """Gives an officer a new key."""
+        self._signers[name] = Signer.generate(name)
+        self.write_roster()
+
     def roster(self, clock) -> Roster:
         return Roster(self.roster_path, self.govern.public, clock)
 

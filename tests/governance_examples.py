@@ -86,7 +86,7 @@ ENTRY = watchlists.EntryRecord(
     ),
     form=ENTRY_FORM,
 )
-DECISION = cases.Decision(officer="d-green", verdict="confirmed", reason="same scar", at=NOW + 20, key_sha256="6b" * 32)
+DECISION = cases.Decision(officer="d-green", verdict="confirmed", reason="same scar", at=NOW + 20)
 CASE = cases.Case(
     alert="a1b2c3",
     deployment="station-north",

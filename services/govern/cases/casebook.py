@@ -9,7 +9,7 @@ from libs.errors import ConflictError, MissingError, TransientError
 from proto import codec, subjects
 from proto.cases import Case
 from proto.deployments import DeploymentRecord
-from services.govern.cases.evidence import Evidence, confirmers, without_acts
+from services.govern.cases.evidence import Evidence, left_out, nothing_said, without_acts
 from services.govern.cases.telling import TRIES, Teller
 from services.govern.office import Office
 from services.govern.profiles.reading import Profile
@@ -55,13 +55,13 @@ class CaseBook:
             PermanentError: what `step` raises.
             TransientError: the server is away; or others write all the time.
         """
-        profile = (await self.deployment(deployment)).draft.profile
+        record = await self.deployment(deployment)
         for _ in range(TRIES):
             before, revision = await self.find(deployment, alert)
             case = step(before)
             if case == before:
                 return case
-            await self._check(case, profile)
+            await self._check(case, record)
             try:
                 await self._office.cases.replace(subjects.key(deployment, alert), case, revision)
             except Conflict:
@@ -69,7 +69,16 @@ class CaseBook:
             return await self._tell_if_possible(case)
         raise TransientError(f"alert {alert} is being changed by others: look again")
 
-    async def _check(self, case: Case, profile: str) -> None:
+    async def credible(self, case: Case) -> Case:
+        """The case as far as its officers have signed it: see `Evidence.credible`. Without its deployment, nobody has.
+
+        Raises:
+            TransientError: the audit is away.
+        """
+        record = self._office.all_deployments.get(subjects.key(case.deployment))
+        return await self._evidence.credible(case, record) if record is not None else nothing_said(case)
+
+    async def _check(self, case: Case, record: DeploymentRecord) -> None:
         """Does nothing where a confirmation rests on what different people have signed.
 
         Raises:
@@ -78,11 +87,13 @@ class CaseBook:
         """
         if case.status != "confirmed":
             return
-        if names := await self._evidence.unsigned(case, profile):
+        credible = await self._evidence.credible(case, record)
+        if names := left_out(case, credible):
             said = f"no key of the roster signed for {names[0]}, or it signed under two names"
             raise ConflictError(f"alert {case.alert} cannot be confirmed: {said}")
-        if len(confirmers(case)) < case.confirmations_needed:
-            raise ConflictError(f"alert {case.alert} cannot be confirmed: the record holds a confirmation twice")
+        if credible.status != "confirmed":
+            needed = f"{credible.confirmations_needed} different people"
+            raise ConflictError(f"alert {case.alert} cannot be confirmed: {needed} must, and the record is altered")
 
     async def tell(self, case: Case, aloud: bool = True) -> Case:
         """The case, with all that has happened to it told: see `Teller.tell`. Raises `TransientError`."""
@@ -115,16 +126,15 @@ def is_closed(record: DeploymentRecord) -> bool:
 def page_of(cases: Iterable[Case], after: str, count: int = PAGE_CASES) -> tuple[tuple[Case, ...], str]:
     """The cases that follow the key `after`, as many as one answer holds; and the key that the next page follows.
 
-    Without the acts that were signed. The key is empty where this was the last page.
+    By their size without the acts that were signed. The key is empty where this was the last page.
     """
     by_key = {subjects.key(case.deployment, case.alert): case for case in cases}
     keys = sorted(key for key in by_key if key > after)
     page: list[Case] = []
     size = 0
     for key in keys[:count]:
-        case = without_acts(by_key[key])
-        size += len(codec.encode(case))
+        size += len(codec.encode(without_acts(by_key[key])))
         if page and size > PAGE_BYTES:
             break
-        page.append(case)
+        page.append(by_key[key])
     return tuple(page), keys[len(page) - 1] if len(page) < len(keys) else ""

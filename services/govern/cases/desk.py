@@ -30,7 +30,7 @@ from proto.sealed import Sealed
 from services.govern.cases import verdicts
 from services.govern.cases.casebook import CaseBook, is_closed, page_of
 from services.govern.cases.escalation import Escalation
-from services.govern.cases.evidence import decided_with, decision_of, outcome_of
+from services.govern.cases.evidence import decided_with, decision_of, outcome_of, without_acts
 from services.govern.cases.intake import open_case
 from services.govern.cases.passages import Passages
 from services.govern.cases.telling import response_of
@@ -89,15 +89,18 @@ class Cases:
         return PassageReply(passage=await self._passages.note(signed, record))
 
     async def show(self, request: CaseRequest) -> CaseReply:
-        """The case of one alert. Raises `MissingError`, `TransientError`."""
+        """The case of one alert, as far as officers have signed it. Raises `MissingError`, `TransientError`."""
         case, _ = await self._book.find(request.deployment, request.alert)
-        return CaseReply(case=case)
+        return CaseReply(case=await self._book.credible(case))
 
     async def list(self, request: ListRequest) -> CasesReply:
-        """A page of the cases of a deployment, or of all, in the order of their keys; those of seeds too."""
+        """A page of the cases of a deployment, or of all, in the order of their keys; those of seeds too.
+
+        Each as far as officers have signed it. Raises `TransientError`.
+        """
         cases = [case for case in self._office.all_cases.all().values() if request.of in ("", case.deployment)]
         page, following = page_of(cases, request.after, request.count)
-        return CasesReply(cases=page, next=following)
+        return CasesReply(cases=tuple([without_acts(await self._book.credible(case)) for case in page]), next=following)
 
     async def escalate_due(self) -> None:
         """Escalates what nobody has decided in time, and tells what a crash kept from being told."""

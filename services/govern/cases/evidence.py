@@ -16,6 +16,7 @@ from libs.seals import PublicKey
 from proto import codec
 from proto.audit import Event
 from proto.cases import Case, Decision, Outcome
+from proto.deployments import DeploymentRecord
 from proto.requests.alerts import AdjudicateRequest, EngagementRequest
 from proto.sealed import Act, Sealed
 from services.govern.cases.verdicts import status_of
@@ -58,39 +59,33 @@ class Evidence:
     """Judges what the record of a case says in the name of officers.
 
     What the audit holds was checked against the roster of its time, and counts whoever has left the roster since.
-    Anything else counts by the roster as it is now; and not if its key has signed another decision in the record,
-    under whatever name. The audit may hold two of one key, where the record was altered between them: it holds which
-    key that was, and `confirmers` counts them as one person's.
+    Anything else counts by the roster as it is now; and not if the record holds another decision of that key or name.
+    The audit may hold two of one person, where the record was altered between them: `verdicts.people_of` counts one.
     """
 
     def __init__(self, roster: Roster, ledger: Ledger) -> None:
         self._roster = roster
         self._ledger = ledger
 
-    async def unsigned(self, case: Case, profile: str) -> list[str]:
-        """The officers in whose name the record holds what they have not signed, or what was not theirs to say.
-
-        Raises:
-            TransientError: the audit is away.
-        """
-        said: list[Decision | Outcome] = [*case.decisions, *([case.outcome] if case.outcome else [])]
-        return [one.officer for one in said if not await self._counts(case, one, profile)]
-
-    async def credible(self, case: Case, profile: str) -> Case:
+    async def credible(self, case: Case, record: DeploymentRecord) -> Case:
         """The case as far as its officers have signed it: what they have not is left out, and what rests on it.
 
+        As many people must have confirmed as the deployment was armed with, whatever the record of the case asks for.
+
         Raises:
             TransientError: the audit is away.
         """
+        profile, needed = record.draft.profile, max(case.confirmations_needed, record.binding.confirmations)
         decisions = tuple([one for one in case.decisions if await self._counts(case, one, profile)])
-        signed = case.model_copy(update={"decisions": decisions})
-        status = case.status if case.status == "undecided" else status_of(decisions, case.confirmations_needed)
-        if status == "confirmed" and len(confirmers(signed)) < case.confirmations_needed:
-            status = "open"
-        outcome = case.outcome
-        if outcome is not None and not (status == "confirmed" and await self._counts(case, outcome, profile)):
+        status = status_of(decisions, needed)
+        if (status, case.status) == ("open", "undecided") and "no_decision" in {one.verdict for one in decisions}:
+            status = "undecided"  # the portrait was deleted before enough had confirmed
+        outcome = case.outcome if status == "confirmed" else None
+        if outcome is not None and not await self._counts(case, outcome, profile):
             outcome = None
-        return signed.model_copy(update={"status": status, "outcome": outcome})
+        response = case.response if status == "confirmed" else ""
+        signed = {"decisions": decisions, "status": status, "outcome": outcome, "response": response}
+        return case.model_copy(update={**signed, "confirmations_needed": needed})
 
     async def _counts(self, case: Case, said: Decision | Outcome, profile: str) -> bool:
         """Whether an operator who might act under the profile has signed this, of this alert, while it was there."""
@@ -127,14 +122,27 @@ class Evidence:
         return (entry.deed.who, entry.deed.act) == (said.officer, said.act)
 
 
-def confirmers(case: Case) -> set[str]:
-    """The keys of those who have confirmed, as hashes, of a case of which every decision counts."""
-    return {decision.key_sha256 for decision in case.decisions if decision.verdict == "confirmed"}
+def what_was_said(case: Case) -> tuple[object, ...]:
+    """What people have said of a case, and what it came to: a record is altered where this is not what is credible."""
+    return case.status, case.decisions, case.outcome
 
 
 def decided_with(key_sha256: str, case: Case) -> list[str]:
     """The names under which whoever has that key has decided about the alert, one for each decision."""
     return [decision.officer for decision in case.decisions if decision.key_sha256 == key_sha256]
+
+
+def nothing_said(case: Case) -> Case:
+    """The case as if nobody had decided."""
+    return case.model_copy(update={"decisions": (), "status": "open", "outcome": None, "response": ""})
+
+
+def left_out(case: Case, credible: Case) -> list[str]:
+    """The officers in whose name the case holds what is not credible: not signed, or not theirs to say."""
+    unsigned: list[Decision | Outcome] = [one for one in case.decisions if one not in credible.decisions]
+    if credible.status == "confirmed" and case.outcome is not None and credible.outcome is None:
+        unsigned.append(case.outcome)
+    return [one.officer for one in unsigned]
 
 
 def without_acts(case: Case) -> Case:
@@ -145,8 +153,10 @@ def without_acts(case: Case) -> Case:
 
 
 def _is_the_only_one_of(officer: Officer, decision: Decision, case: Case) -> bool:
-    """Whether the record has the decision as that of the officer's key, and no other as that."""
-    return decision.key_sha256 == officer.key_sha256 and len(decided_with(decision.key_sha256, case)) == 1
+    """Whether the record has the decision as that of the officer's key, and no other of that key or name."""
+    names = [other.officer for other in case.decisions]
+    once = names.count(decision.officer) == 1 == len(decided_with(decision.key_sha256, case))
+    return once and decision.key_sha256 == officer.key_sha256
 
 
 def _needs_portrait(said: Decision | Outcome) -> bool:

@@ -1,7 +1,7 @@
 """From an alert to a case: only what a deployment that ran can have raised gets into the hands of people.
 
-It gets there at once, whatever else is missing: without its profile an alert waits for as many people, and as short, as
-the strictest rules ask for; its list is looked up when it is confirmed.
+It gets there at once, whatever else is missing: it waits for as many people as the deployment was armed with; without
+its profile as short as the strictest rules ask for.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from proto.messages import Alert
 from services.govern.cases.casebook import CaseBook, is_closed
 from services.govern.profiles.reading import HOUR_S, Profile
 
-STRICTEST_CONFIRMATIONS = 2
-"""People who must confirm where nobody can say how many: no profile that ships asks for more."""
 KEPT_HOURS = 24.0
 """How long an alert is kept where nobody can say: as every profile that ships has it, and the SWP trial policy."""
 ALERT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -37,7 +35,7 @@ async def open_case(alert: Alert, book: CaseBook) -> Case:
     except MissingError:
         raise PermanentError(f"no deployment {alert.deployment} can have raised the alert") from None
     _check(alert, record)
-    return await book.open(_case_of(alert, book.profile(record)))
+    return await book.open(_case_of(alert, record, book.profile(record)))
 
 
 def _check(alert: Alert, record: DeploymentRecord) -> None:
@@ -49,7 +47,7 @@ def _check(alert: Alert, record: DeploymentRecord) -> None:
         raise PermanentError(f"deployment {record.id} has no {kind} list {alert.watch_list}")
 
 
-def _case_of(alert: Alert, profile: Profile | None) -> Case:
+def _case_of(alert: Alert, record: DeploymentRecord, profile: Profile | None) -> Case:
     kept_until = alert.raised_at + (profile.alerts_kept_hours if profile else KEPT_HOURS) * HOUR_S
     return Case(
         alert=alert.id,
@@ -66,7 +64,7 @@ def _case_of(alert: Alert, profile: Profile | None) -> Case:
         raised_at=alert.raised_at,
         seed=alert.seed,
         stamp=alert.stamp or (profile.stamp if profile else ""),
-        confirmations_needed=profile.confirmations if profile else STRICTEST_CONFIRMATIONS,
+        confirmations_needed=record.binding.confirmations,
         portrait_sha256=alert.portrait_sha256,
         expires_at=min(alert.expires_at or kept_until, kept_until),
     )

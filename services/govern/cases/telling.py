@@ -24,7 +24,7 @@ from proto.messages import Message
 from proto.requests.audit import AuditRequest
 from proto.sealed import GOVERN
 from proto.watchlists import Response
-from services.govern.cases.evidence import Evidence, confirmers, entry_id
+from services.govern.cases.evidence import Evidence, entry_id, left_out, what_was_said
 from services.govern.cases.verdicts import status_of
 from services.govern.office import Office
 
@@ -86,7 +86,7 @@ class Teller:
     async def tell(self, key: str, case: Case, aloud: bool = True) -> Case:
         """The case, with all that has happened to it told; unless `aloud`, to the audit alone.
 
-        What the record says in the name of officers who have not signed it is not told, and no intervention with it.
+        What the record says and its officers have not signed is not told, and no intervention with it.
 
         The audit comes first: nothing is published that it does not hold. An intervention that nobody was told of while
         its deployment was there is not suggested after it: neither the audit nor the bus hears of it.
@@ -95,7 +95,7 @@ class Teller:
             TransientError: the server is away; the next look goes on where this ended.
         """
         told = []
-        for telling in await self._credible(case):
+        for telling in await self._tellable(case):
             if not aloud and isinstance(telling.message, Intervention):
                 continue
             await self._office.ledger.append(telling.audit)
@@ -111,8 +111,20 @@ class Teller:
         else:
             await self._office.bus.publish(message, "")
 
-    async def _credible(self, case: Case) -> list[Telling]:
-        """What is untold and may be told: what officers have signed; and an intervention where nothing else is there.
+    async def _credible(self, case: Case, record: DeploymentRecord) -> Case:
+        """The case as far as its officers have signed it: see `Evidence.credible`. What is left out is logged.
+
+        Raises:
+            TransientError: the audit is away.
+        """
+        credible = await self._evidence.credible(case, record)
+        if what_was_said(credible) != what_was_said(case):
+            names = left_out(case, credible)
+            self._office.log.error("case.forged", alert=case.alert, officers=names, status=credible.status)
+        return credible
+
+    async def _tellable(self, case: Case) -> list[Telling]:
+        """What is untold and credible; and an intervention only where nothing else is there.
 
         Raises:
             TransientError: the deployment is not there (yet), or the audit is away.
@@ -120,14 +132,12 @@ class Teller:
         record = self._office.all_deployments.get(subjects.key(case.deployment))
         if record is None:
             raise TransientError(f"the record of deployment {case.deployment} is not there (yet)")
-        names = await self._evidence.unsigned(case, record.draft.profile)
-        if names:
-            self._office.log.error("case.forged", alert=case.alert, officers=names)
+        credible = await self._credible(case, record)
+        altered = what_was_said(credible) != what_was_said(case)
         return [
             telling
-            for telling in untold(case)
-            if telling.audit.deed.who not in names
-            if not isinstance(telling.message, Intervention) or (not names and self._may_intervene(case, record))
+            for telling in untold(credible)
+            if not isinstance(telling.message, Intervention) or (not altered and self._may_intervene(credible, record))
         ]
 
     def _may_intervene(self, case: Case, record: DeploymentRecord) -> bool:
@@ -136,10 +146,6 @@ class Teller:
             return False
         profile = self._office.profiles.get(record.draft.profile)
         if profile is None or profile.stamp or record.binding.stamp:
-            return False
-        needed = max(case.confirmations_needed, profile.confirmations)
-        if len(confirmers(case)) < needed:
-            self._office.log.error("case.forged", alert=case.alert, confirmations_needed=needed)
             return False
         if case.response != response_of(case, record):
             self._office.log.error("case.forged", alert=case.alert, response=case.response)

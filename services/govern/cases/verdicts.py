@@ -4,7 +4,7 @@
     -----------------------------                        ------------
     none                                                 open
     one of them `rejected`                               rejected, and nobody can confirm it any more
-    as many `confirmed` as the profile asks for          confirmed, and an intervention may follow
+    as many `confirmed` as were armed with               confirmed, and an intervention may follow
     fewer `confirmed`, with or without `no_decision`     open: another person must decide
     `no_decision` alone                                  undecided: looked at; another person may still decide
 
@@ -14,7 +14,7 @@ Confirmed and rejected are final. Once the alert and its portrait are deleted th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from libs.errors import ConflictError
 from proto.cases import Case, Decision, Outcome, Status
@@ -28,9 +28,19 @@ def status_of(decisions: Sequence[Decision], needed: int) -> Status:
     verdicts = [decision.verdict for decision in decisions]
     if "rejected" in verdicts:
         return "rejected"
-    if verdicts.count("confirmed") >= needed:
+    if people_of(decision for decision in decisions if decision.verdict == "confirmed") >= needed:
         return "confirmed"
     return "undecided" if verdicts and "confirmed" not in verdicts else "open"
+
+
+def people_of(decisions: Iterable[Decision]) -> int:
+    """How many different people made the decisions: who shares a name or a key with another is no other."""
+    people: list[set[str]] = []
+    for decision in decisions:
+        person = {decision.officer, decision.key_sha256}
+        others = [one for one in people if not one & person]
+        people = [*others, person.union(*(one for one in people if one & person))]
+    return len(people)
 
 
 def decide(case: Case, decision: Decision, same_person: Collection[str], gone: bool) -> Case:

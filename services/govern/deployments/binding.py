@@ -26,6 +26,7 @@ def bind(situation: Situation) -> Binding:
         responses={name: watch_list.form.response for name, watch_list in situation.lists.items()},
         locations=locations_of(situation),
         profile_sha256=canonical_sha256(situation.profile),
+        confirmations=situation.profile.confirmations,
         stamp=situation.profile.stamp,
     )
 

@@ -15,7 +15,7 @@ from proto.deployments import DeploymentRecord
 from proto.requests.deployments import FiguresReply, FiguresRequest
 from proto.watchlists import WatchListRecord
 from services.govern.cases.casebook import page_of
-from services.govern.cases.evidence import Evidence
+from services.govern.cases.evidence import Evidence, what_was_said, without_acts
 from services.govern.office import Book, Office
 
 Counted = TypeVar("Counted", Case, Passage, FaceCount, SearchCount)
@@ -63,6 +63,7 @@ class Figures:
         if not ask.after:
             missing += self._unrecorded(await counts.audited.alerts(ask.deployment), cases)
         page, following = page_of(cases, ask.after)
+        page = tuple(without_acts(case) for case in page)
         lists, others = self._lists(record)
         head = max(counts.heads.all().values(), key=lambda head: head.sequence, default=None)
         return FiguresReply(
@@ -82,12 +83,13 @@ class Figures:
     async def _cases(self, record: DeploymentRecord) -> tuple[list[Case], list[str]]:
         """The cases of a deployment as far as officers have signed them, and what is left out of them."""
         recorded = _of(record.id, self._office.all_cases.all().values())
-        cases = [await self._evidence.credible(case, record.draft.profile) for case in recorded]
-        altered = sum(_said(before) != _said(after) for before, after in zip(recorded, cases, strict=True))
+        cases = [await self._evidence.credible(case, record) for case in recorded]
+        pairs = zip(recorded, cases, strict=True)
+        altered = sum(what_was_said(before) != what_was_said(after) for before, after in pairs)
         if not altered:
             return cases, []
         whose = "1 alert says" if altered == 1 else f"{altered} alerts say"
-        left_out = "in the name of officers who have not signed it, or may not decide: it is left out."
+        left_out = "that the officers named have not signed, or that too few have: it is left out."
         return cases, [f"The record of {whose} something {left_out}"]
 
     def _unrecorded(self, audited: set[str], cases: list[Case]) -> list[str]:
@@ -118,11 +120,6 @@ class Figures:
         others = [one.id for one in known if not record.binding.is_of(one)]
         said = "is another one today than the one that was searched: nothing of that is shown."
         return tuple(one for one in known if one.id not in others), [f"The list {name} {said}" for name in others]
-
-
-def _said(case: Case) -> tuple[object, ...]:
-    """What people have said of a case, and what it came to."""
-    return case.status, case.decisions, case.outcome
 
 
 def _of(deployment: str, records: Iterable[Counted]) -> tuple[Counted, ...]:

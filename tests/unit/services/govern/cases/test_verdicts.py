@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from proto.cases import Decision
-from services.govern.cases.verdicts import status_of
+from services.govern.cases.verdicts import people_of, status_of
 
 TABLE = [
     ("", 1, "open"),
@@ -41,3 +41,21 @@ def decisions(letters):
 def test_the_decisions_come_to_the_same_in_any_order(letters, needed, status):
     for order in itertools.permutations(decisions(letters)):
         assert status_of(order, needed) == status
+
+
+@pytest.mark.parametrize(
+    ("made", "people"),
+    [
+        ([("e-white", 1), ("d-green", 2)], 2),
+        ([("e-white", 1), ("e-white-2", 1)], 1),
+        ([("e-white", 1), ("e-white", 2)], 1),
+        ([("e-white", 1), ("d-green", 2), ("e-white", 2)], 1),
+        ([("e-white", 1), ("e-white-2", 1), ("d-green", 2)], 2),
+    ],
+)
+def test_who_shares_a_name_or_a_key_with_another_is_no_other(made, people):
+    said = {"verdict": "confirmed", "reason": "seen", "at": 1.0}
+    decisions = [Decision(officer=officer, key_sha256=f"{key:064x}", **said) for officer, key in made]
+    assert people_of(decisions) == people
+    assert status_of(decisions, people) == "confirmed"
+    assert status_of(decisions, people + 1) == "open"

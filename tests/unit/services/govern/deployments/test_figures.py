@@ -11,11 +11,13 @@ from proto.deployments import Binding
 from proto.requests.deployments import FiguresRequest
 from services.govern.deployments.figures import Counts, Figures
 from tests.casework import Casework, Ledger
+from tests.examples import changed
 from tests.fakes import Shelf
-from tests.governance_examples import CASE, DEPLOYMENT, FACES, NOW, PASSAGE, SEARCHES, WATCH_LIST
+from tests.governance_examples import CASE, FACES, NOW, PASSAGE, SEARCHES, WATCH_LIST
 
+DEPLOYMENT = changed("deployment_record", binding=Binding(confirmations=1))
 ASK = FiguresRequest(deployment="station-north")
-OPEN = CASE.model_copy(update={"status": "open", "decisions": (), "outcome": None})
+OPEN = CASE.model_copy(update={"status": "open", "response": "", "decisions": (), "outcome": None})
 HEADS = {"audit": AuditHead(sequence=7, sha256="a7" * 32, at=NOW)}
 
 
@@ -116,6 +118,19 @@ def office_of(work):
     )  # fmt: skip
 
 
+async def test_a_confirmation_by_fewer_people_than_must_is_none_in_a_report_whatever_the_record_asks_for(
+    crew, clock, log
+):
+    work = Casework(crew, clock, log, confirmations=2)
+    await work.alert()
+    await work.decide("e-white")
+    work.change(status="confirmed", response="red", confirmations_needed=1)
+    reply = await figures_of(office_of(work)).figures(ASK)
+    (case,) = reply.cases
+    assert (case.status, case.confirmations_needed) == ("open", 2)
+    assert len(reply.missing) == 1
+
+
 async def test_the_stamp_is_that_of_the_profile(office):
     office.profiles["uk-police"].stamp = "EVALUATION"
     assert (await figures_of(office).figures(ASK)).stamp == "EVALUATION"
@@ -163,7 +178,7 @@ async def test_what_no_officer_signed_is_left_out_and_said(office, fields):
     (case,) = reply.cases
     assert (case.status, case.decisions, case.outcome) == ("open", (), None)
     assert reply.missing == (
-        "The record of 1 alert says something in the name of officers who have not signed it, or may not decide: it is "
+        "The record of 1 alert says something that the officers named have not signed, or that too few have: it is "
         "left out.",
     )
 
