@@ -115,7 +115,8 @@ async def opened_room(bus, crew, clock):
     for name, fields in {"wanted": {"response": "red"}, "blue": {"seed": True, "response": "green"}}.items():
         form = changed("watch_list_record").form.model_copy(update={"watch_list": name, **fields})
         await Records(bus, subjects.WATCHLISTS, WatchListRecord).put(name, changed("watch_list_record", form=form))
-    seed = changed("entry_record", watch_list="blue", subject="blue-1")
+    form = changed("entry_record").form.model_copy(update={"expires_at": clock.now + 86_400})
+    seed = changed("entry_record", watch_list="blue", subject="blue-1", form=form)
     await Records(bus, subjects.ENTRIES, EntryRecord).put("blue.blue-1", seed)
     tap = await bus.client.subscribe(">", cb=room.listen)
     try:

@@ -152,10 +152,11 @@ def test_a_bad_reference_is_reported_and_the_good_one_is_enrolled(watchline, ass
 
 def test_a_folder_without_references_is_refused(watchline, assets):
     (watchline.folder / "people").mkdir()
-    source = f"a={assets.path('no_face.mp4')}"
-    empty = watchline.run("replay", "--references", "people", "--source", source)
-    missing = watchline.run("replay", "--references", "folk", "--source", source)
+    rest = ("--source", f"a={assets.path('no_face.mp4')}", "--data-dir", "data")
+    empty = watchline.run("replay", "--references", "people", *rest)
+    missing = watchline.run("replay", "--references", "folk", *rest)
 
+    assert not (watchline.folder / "data").exists()  # nothing was started
     assert (empty.returncode, missing.returncode) == (2, 2)
     assert "people holds no image" in said(empty)
     assert "folk is not a folder" in said(missing)

@@ -49,14 +49,6 @@ def test_the_bench_measures_the_three_loops_and_the_way_of_each_alert(watchline,
     assert all(milliseconds > 0 for milliseconds in figures["latency_stages_ms"].values())
 
 
-def test_without_realtime_there_is_no_latency(watchline, assets):
-    clip = assets.path("single_face.mp4")
-    done = watchline.run("bench", "--source", clip, "--seconds", "0.1", "--repeats", "1", "--json", "figures.json")
-
-    assert done.returncode == 0, done.stderr
-    assert json.loads((watchline.folder / "figures.json").read_text())["latency_p99_ms"] is None
-
-
 def test_a_source_that_is_no_video_is_refused_in_one_line(watchline):
     (watchline.folder / "notes.mp4").write_text("no video")
 

@@ -26,6 +26,7 @@ from services.cli.trials.evaluation import open_evaluation
 from services.cli.trials.outcome import Outcome
 from services.cli.trials.replay import COOLDOWN_S, DEFAULT_THRESHOLD, Replay, ReplayOptions
 from services.cli.trials.report import write_report
+from services.cli.watchlists.reference_images import image_files
 
 A_DAY_S = 86_400.0
 """The longest that a bench measures."""
@@ -94,6 +95,7 @@ def replay(
     Example: `watchline replay --references people/ --source door=door.mp4 --source yard=recordings/`
     """
     options = ReplayOptions(references, parse_sources(source), threshold, cooldown, realtime)
+    image_files(references)  # what is missing is told before the machine starts
     check_outputs(json_out, data_dir)
     console.fetch_assets(MODELS)
     _tell(_replay(options, data_dir), data_dir, json_out)

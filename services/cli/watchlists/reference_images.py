@@ -63,16 +63,21 @@ class Refusal:
 
 
 def folder_images(folder: Path, entry: EntryForm) -> list[ImageFile]:
-    """The images of a folder, all with the particulars `entry`: one image, or one folder of images, a subject.
+    """The images of a folder, all with the particulars `entry`. Raises as `image_files`."""
+    return [ImageFile(subject, path, entry) for subject, path in image_files(folder)]
+
+
+def image_files(folder: Path) -> list[tuple[str, Path]]:
+    """The image files of a folder, each with whose it is: one image, or one folder of images, a subject.
 
     Raises:
         UserError: there is no such folder, or no image in it.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder", "give a folder with one image, or one folder of images, a subject")
-    images = [ImageFile(path.stem, path, entry) for path in sorted(folder.iterdir()) if _is_image(path)]
+    images = [(path.stem, path) for path in sorted(folder.iterdir()) if _is_image(path)]
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-        images += [ImageFile(inner.name, path, entry) for path in sorted(inner.iterdir()) if _is_image(path)]
+        images += [(inner.name, path) for path in sorted(inner.iterdir()) if _is_image(path)]
     if not images:
         raise UserError(f"{folder} holds no image", f"put images into it ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return images

@@ -26,7 +26,7 @@ class Match:
 
     async def ask(self, *_):
         if self.away:
-            raise TransientError("nobody answered", 0.0)
+            raise TransientError("nobody answered", 60.0)  # longer than anybody insists
         (image,) = ENTRY.images
         old = image.model_copy(update={"enrolled_at": NOW - 7200, "reviewed_at": 0.0})
         return EntriesReply(record=LIST, entries=(ENTRY.model_copy(update={"images": (old,)}),))
