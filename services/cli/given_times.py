@@ -35,8 +35,6 @@ def parse_past(text: str, now: float, what: str) -> float:
     Raises:
         UserError: it is no time.
     """
-    if TIME_OF_DAY.fullmatch(text.strip()):
-        text = f"{datetime.fromtimestamp(now, UTC).date()}T{text.strip().rjust(5, '0')}"
     return _moment(text, now, what, -1, time.min)
 
 
@@ -53,6 +51,8 @@ def _moment(text: str, now: float, what: str, direction: int, of_day: time) -> f
 def _parsed(text: str, now: float, direction: int, of_day: time) -> float:
     if duration := DURATION.fullmatch(text):
         return now + direction * float(duration[1]) * SECONDS[duration[2]]
+    if direction < 0 and TIME_OF_DAY.fullmatch(text):
+        text = f"{datetime.fromtimestamp(now, UTC).date()}T{'0' if text[1] == ':' else ''}{text}"
     if DAY.fullmatch(text):
         return datetime.combine(date.fromisoformat(text), of_day, UTC).timestamp()
     at = datetime.fromisoformat(text)

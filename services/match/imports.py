@@ -137,6 +137,8 @@ class Imports:
         left = counts((await registry.snapshot(name)).values())
 
         def taken_back(now: WatchListRecord) -> WatchListRecord:
+            if (now.state, now.import_id) != ("aborting", record.import_id):  # another program has finished it
+                return now
             return counted(now.model_copy(update={"state": "ready", "import_id": ""}), left)
 
         await registry.change(name, taken_back)

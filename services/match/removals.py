@@ -94,8 +94,6 @@ class Removals:
     async def _erase(self, watch_list: str) -> None:
         """Erases what there is of those who are being taken off."""
         registry, leaving = self._registry, (await self._registry.read(watch_list)).removing
-        if not leaving:
-            return
         entries = await registry.snapshot(watch_list)
         still = [entries[subject] for subject in leaving if subject in entries and entries[subject].form is not None]
         if still:

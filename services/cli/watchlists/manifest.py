@@ -109,15 +109,21 @@ def _csv_rows(path: Path, text: str, defaults: Mapping[str, str]) -> Iterator[tu
     header = text.partition("\n")[0]
     comma = next((letter for letter in DELIMITERS if letter in header), ",")
     lines = io.StringIO(text, newline="")  # which tears no value at a letter that only looks like the end of a line
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a value that is too long is told with its row
     reader = csv.reader(lines, delimiter=comma, skipinitialspace=True, strict=True)
     before = 0
     try:
         names = [name.strip().lower() for name in next(reader, [])]
+        while names and not names[-1]:  # a spreadsheet pads every row to the longest
+            names.pop()
         _check_columns(path, names, defaults)
         before = reader.line_num
         for values in reader:
-            if values:
-                yield before + 1, dict(zip_longest(names, values))
+            if any(value.strip() for value in values):
+                row: dict[Any, Any] = dict(zip_longest(names, values[: len(names)]))
+                if any(values[len(names) :]):
+                    row[None] = values
+                yield before + 1, row
             before = reader.line_num
     except csv.Error as error:
         remedy = "check its quotes; JSON lines are in a file named .jsonl"
@@ -178,7 +184,7 @@ def _image(line: int, row: Mapping[str, Any], folder: Path, now: float, seen: se
     if None in row:
         raise _BadRowError("the row has more values than there are columns", "quote values with commas in them")
     for name, value in row.items():
-        if isinstance(value, (dict, list)):
+        if isinstance(value, (dict, list)) or (isinstance(value, bool) and name != "under_18"):
             raise _BadRowError(f"{name} is no text", "write a short text")
         if len(str(value)) > MAX_LETTERS:
             raise _BadRowError(f"{name} has {len(str(value)):,} letters", "write a short text")

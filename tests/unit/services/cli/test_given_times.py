@@ -81,3 +81,13 @@ def test_what_is_past_is_refused(text):
 def test_what_is_after_all_calendars_is_refused(text):
     with pytest.raises(UserError, match="too far away"):
         parse_deadline(text, NOW, "--expires")
+
+
+@pytest.mark.parametrize("text", ["9:30:15", "09:30:15"])
+def test_a_time_of_day_is_of_today_with_or_without_a_nought_and_seconds(text):
+    assert parse_past(text, NOW, "--since") == datetime(2026, 3, 14, 9, 30, 15, tzinfo=UTC).timestamp()
+
+
+def test_a_time_of_day_that_is_none_is_named_as_it_was_written():
+    with pytest.raises(UserError, match="--since '25:00' is no time"):
+        parse_past("25:00", NOW, "--since")

@@ -252,6 +252,36 @@ async def test_who_expires_during_an_import_that_is_taken_back_leaves_the_counts
     assert (record.state, record.subjects, record.references) == ("ready", 1, 1)
 
 
+async def test_who_is_taken_off_during_an_import_leaves_the_counts_to_its_end(desk):
+    import_id = (await desk.step("begin", manifest_sha256="ab" * 32)).import_id
+    await desk.enrol("S-3", 3, import_id)
+    desk.lists.records["wanted"] = desk.list().model_copy(update={"removing": ("S-1",)}), 99
+    await desk.removals.finish("wanted")
+    assert (desk.list().removing, desk.list().subjects) == ((), 2)  # as it was when it could last be searched
+    assert (await desk.step("complete", import_id, images=1)).subjects == 2
+
+
+@pytest.mark.parametrize("then", ["destroy", "begin"])
+async def test_what_another_program_took_back_first_does_not_come_back_as_ready(desk, crew, log, clock, then):
+    """Two programs over one list, as while one is replaced by the next."""
+    import_id = (await desk.step("begin", manifest_sha256="ab" * 32)).import_id
+    await desk.enrol("S-3", 3, import_id)
+    other, erase, begun = MatchDesk(crew, log, clock, desk), desk.entries.erase, []
+
+    async def overtaken(key):
+        await erase(key)
+        if not begun:
+            begun.append(key)
+            await other.sweeper.sweep()
+            await (other.destroy() if then == "destroy" else other.step("begin", manifest_sha256="cd" * 32))
+
+    desk.entries.erase = overtaken
+    await desk.step("abort", import_id)
+    assert begun
+    assert desk.list().state == {"destroy": "destroyed", "begin": "importing"}[then]
+    assert bool(desk.list().import_id) == (then == "begin")
+
+
 async def test_nothing_to_finish_leaves_what_a_destroyed_list_says_of_itself(desk):
     await desk.destroy()
     before = desk.list()

@@ -258,6 +258,14 @@ def test_images_of_one_name_in_two_folders_are_two_in_the_hash_of_a_manifest():
     assert manifest_sha256([image("a/front.jpg")]) != manifest_sha256([image("b/front.jpg")])
 
 
+def test_a_folder_that_is_named_like_an_image_is_a_folder_of_one(tmp_path):
+    folder = folder_of(tmp_path, "a.jpg")
+    (folder / "S-2.jpg").mkdir()
+    (folder / "S-2.jpg" / "b.jpg").write_bytes(b"")
+    images = folder_images(folder, ENTRY_FORM)
+    assert [(image.subject, image.path.name) for image in images] == [("a", "a.jpg"), ("S-2.jpg", "b.jpg")]
+
+
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no image"):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from libs.errors import UserError
-from services.cli.watchlists.manifest import read_manifest
+from services.cli.watchlists.manifest import MAX_LETTERS, read_manifest
 
 NOW = 1_700_000_000.0
 HEADER = "subject,image,reason,requester,source,lawful_basis,expires"
@@ -77,11 +77,13 @@ BAD_ROWS = {
     "a bad end": ("S-1,a.jpg,r,q,s,b,soon", "expires 'soon' is no time"),
     "an end that is past": ("S-1,a.jpg,r,q,s,b,2020-01-01", "is past"),
     "too many values": ("S-1,a.jpg,r,q,s,b,30d,more", "more values than there are columns"),
+    "too many values and an empty one": ("S-1,a.jpg,r,q,s,b,30d,more,", "more values than there are columns"),
     "an image elsewhere": ("S-1,../../etc/passwd,r,q,s,b,30d", "outside of the folder"),
     "an absolute image": ("S-1,/etc/passwd,r,q,s,b,30d", "outside of the folder"),
     "no path": ("S-1,a\0.jpg,r,q,s,b,30d", "a path that leads nowhere"),
     "links in a circle": ("S-1,circle/a.jpg,r,q,s,b,30d", "a path that leads nowhere"),
     "a value without end": (f"S-1,{'a' * 5000},r,q,s,b,30d", "image has 5,000 letters"),
+    "a value without any end": (f"S-1,{'a' * 200_000},r,q,s,b,30d", "image has 200,000 letters"),
     "a reason without end": (f"S-1,a.jpg,{'r' * 600},q,s,b,30d", "reason: "),
 }
 
@@ -104,7 +106,7 @@ def test_a_row_after_one_of_several_lines_is_reported_by_its_own_line(tmp_path):
 
 
 def test_a_row_after_an_empty_line_is_reported_by_its_own_line_and_empty_cells_at_its_end_do_no_harm(tmp_path):
-    read = manifest(tmp_path, HEADER, "", "", ",b.jpg,r,q,s,b,30d", "", ROW + ",,")
+    read = manifest(tmp_path, HEADER + ",,", "", ",,,,,,,, ", ",b.jpg,r,q,s,b,30d", "", ROW + ",,")
     assert [bad.line for bad in read.bad] == [4]
     assert [image.line for image in read.images] == [6]
 
@@ -198,8 +200,16 @@ def test_what_is_no_manifest_is_refused_by_its_line(tmp_path, name, lines, messa
 
 def test_a_value_that_is_no_text_is_a_bad_row(tmp_path):
     row = dict(zip(HEADER.split(","), ROW.split(","), strict=True))
-    read = manifest(tmp_path, json.dumps({**row, "reason": {"a": 1}}), name="l.jsonl")
-    assert [bad.reason for bad in read.bad] == ["reason is no text"]
+    minor = {"under_18": True, "under_18_rationale": "seen armed"}
+    rows = ({**row, "reason": {"a": 1}}, {**row, "subject": True}, {**row, **minor})
+    read = manifest(tmp_path, *map(json.dumps, rows), name="l.jsonl")
+    assert [bad.reason for bad in read.bad] == ["reason is no text", "subject is no text"]
+    assert [image.entry.under_18 for image in read.images] == [True]
+
+
+def test_a_bad_row_names_its_subject_and_image_as_short_as_a_table_can_hold(tmp_path):
+    read = manifest(tmp_path, HEADER, f"{'S' * 5000},{'a' * 5000},r,q,s,b,30d")
+    assert (len(read.bad[0].subject), len(read.bad[0].image)) == (MAX_LETTERS, MAX_LETTERS)
 
 
 def test_a_file_that_is_not_there_or_is_not_utf_8_is_refused(tmp_path):
