@@ -254,11 +254,12 @@ async def test_who_expires_during_an_import_that_is_taken_back_leaves_the_counts
 
 async def test_who_is_taken_off_during_an_import_leaves_the_counts_to_its_end(desk):
     import_id = (await desk.step("begin", manifest_sha256="ab" * 32)).import_id
-    await desk.enrol("S-3", 3, import_id)
+    for number in (3, 4):
+        await desk.enrol(f"S-{number}", number, import_id)
     desk.lists.records["wanted"] = desk.list().model_copy(update={"removing": ("S-1",)}), 99
     await desk.removals.finish("wanted")
     assert (desk.list().removing, desk.list().subjects) == ((), 2)  # as it was when it could last be searched
-    assert (await desk.step("complete", import_id, images=1)).subjects == 2
+    assert (await desk.step("complete", import_id, images=2)).subjects == 3
 
 
 @pytest.mark.parametrize("then", ["destroy", "begin"])
