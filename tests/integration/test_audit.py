@@ -113,6 +113,19 @@ async def test_a_stream_that_was_deleted_and_made_anew_is_noticed_at_start(bus, 
     assert "audit.broken" in [line["event"] for line in log.entries]
 
 
+async def test_the_entries_of_an_event_in_a_deployment_are_found_and_nobody_elses(bus, log, clock):
+    async with Chain.open(bus, GOVERN, log, clock) as ledger:
+        for number, deployment in enumerate(("north", "south", "north"), 1):
+            raised = {"id": f"alert.a{number}.raised", "event": "alert.raised", "alert": f"a{number}"}
+            await ledger.append(act(number, deployment=deployment, **raised))
+        await ledger.append(act(4))
+        forged = AuditRequest(**{**dict(act(5)), "id": "alert.a5.raised", "event": "alert.raised", "alert": "a5"})
+        sealed = OTHER.seal(chain.following(forged, 5, bytes(32), NOW))
+        await bus.append(subjects.AUDIT, subjects.audit("alert.raised"), sealed, expected_last=4)
+        assert [entry.alert for entry in await ledger.entries_of("alert.raised", "north")] == ["a1", "a3"]
+        assert await ledger.entries_of("alert.decided", "north") == []
+
+
 async def test_a_person_follows_the_audit_from_its_newest_entries_on(bus, nats_server, log, clock, monkeypatch):
     monkeypatch.setenv("WATCHLINE_NATS_URL", nats_server.url)
     record = GOVERN.seal(changed("deployment_record"))

@@ -113,15 +113,10 @@ class Chain:
         """How many entries there are, as far as this writer knows."""
         return self._last
 
-    async def alerts(self, deployment: str) -> set[str]:
-        """The ids of the alerts that were raised in a deployment, seeds not among them. Raises `TransientError`."""
-        raised: Event = "alert.raised"
-        found = set()
-        async for stored in self._stream.stored(subjects.AUDIT, subjects.audit(raised)):
-            entry = self._opened(stored)
-            if entry is not None and (entry.event, entry.deployment) == (raised, deployment):
-                found.add(entry.alert)
-        return found
+    async def entries_of(self, event: Event, deployment: str) -> list[AuditEntry]:
+        """All entries of an event in a deployment, the oldest first. Raises `TransientError`."""
+        opened = [self._opened(stored) async for stored in self._stream.stored(subjects.AUDIT, subjects.audit(event))]
+        return [entry for entry in opened if entry and (entry.event, entry.deployment) == (event, deployment)]
 
     async def append(self, request: AuditRequest) -> AuditEntry:
         """The entry of an act; the one that is there already where its id came before.

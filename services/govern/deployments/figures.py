@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from libs.errors import MissingError
 from proto import subjects
-from proto.audit import AuditHead
+from proto.audit import AuditEntry, AuditHead, Event
 from proto.cases import Case
 from proto.counts import FaceCount, Passage, SearchCount
 from proto.deployments import DeploymentRecord
@@ -35,8 +35,8 @@ class Counts:
 class Audited(Protocol):
     """The part of the audit that says which alerts there were: `services.govern.audit.ledger.Chain`."""
 
-    async def alerts(self, deployment: str) -> set[str]:
-        """The ids of the alerts that were raised in a deployment, seeds not among them. Raises `TransientError`."""
+    async def entries_of(self, event: Event, deployment: str) -> Sequence[AuditEntry]:
+        """All entries of an event in a deployment. Raises `TransientError`."""
 
 
 class Figures:
@@ -61,7 +61,7 @@ class Figures:
         record, counts = found[0], self._counts
         cases, missing = await self._cases(record)
         if not ask.after:
-            missing += self._unrecorded(await counts.audited.alerts(ask.deployment), cases)
+            missing += await self._unrecorded(ask.deployment, cases)
         page, following = page_of(cases, ask.after)
         page = tuple(without_acts(case) for case in page)
         lists, others = self._lists(record)
@@ -92,14 +92,20 @@ class Figures:
         left_out = "that the officers named have not signed, or that too few have: it is left out."
         return cases, [f"The record of {whose} something {left_out}"]
 
-    def _unrecorded(self, audited: set[str], cases: list[Case]) -> list[str]:
-        missing = audited - {case.alert for case in cases}
-        if not missing:
-            return []
-        said = (
-            "1 alert that the audit tells of has" if len(missing) == 1 else f"{len(missing)} alerts of the audit have"
-        )
-        return [f"{said} no record: nobody can say what came of it."]
+    async def _unrecorded(self, deployment: str, cases: list[Case]) -> list[str]:
+        """What the audit tells of and no record: alerts, and what people said of those that have one."""
+        entries_of = self._counts.audited.entries_of
+        recorded = {case.alert for case in cases if not case.seed}
+        raised = {entry.alert for entry in await entries_of("alert.raised", deployment)}
+        said = {(entry.alert, entry.deed.who) for entry in await entries_of("alert.decided", deployment)}
+        said -= {(case.alert, decision.officer) for case in cases for decision in case.decisions}
+        engaged = {entry.alert for entry in await entries_of("alert.engaged", deployment)}
+        engaged -= {case.alert for case in cases if case.outcome}
+        hidden = sum(alert in recorded for alert, _ in said) + sum(alert in recorded for alert in engaged)
+        return [
+            *_lacking(len(raised - recorded), "alert", "alerts", "nobody can say what came of it"),
+            *_lacking(hidden, "decision or outcome", "decisions or outcomes", "`watchline audit show` has it"),
+        ]
 
     def _stamp(self, record: DeploymentRecord) -> str:
         if record.binding.profile_sha256:  # whatever its profile has become since, it ran as this
@@ -120,6 +126,14 @@ class Figures:
         others = [one.id for one in known if not record.binding.is_of(one)]
         said = "is another one today than the one that was searched: nothing of that is shown."
         return tuple(one for one in known if one.id not in others), [f"The list {name} {said}" for name in others]
+
+
+def _lacking(number: int, one: str, many: str, then: str) -> list[str]:
+    """That so many things of the audit have no record, if any."""
+    if not number:
+        return []
+    said = f"1 {one} that the audit tells of has" if number == 1 else f"{number} {many} of the audit have"
+    return [f"{said} no record: {then}."]
 
 
 def _of(deployment: str, records: Iterable[Counted]) -> tuple[Counted, ...]:

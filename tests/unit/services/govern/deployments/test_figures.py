@@ -33,11 +33,14 @@ def book(*records):
 class Audited:
     """What the audit tells of alerts."""
 
-    def __init__(self, *alerts):
-        self.known = set(alerts)
+    def __init__(self, *alerts, ledger=None):
+        self._alerts = alerts
+        self._ledger = ledger or Ledger()
 
-    async def alerts(self, deployment):
-        return self.known if deployment == "station-north" else set()
+    async def entries_of(self, event, deployment):
+        raised = [SimpleNamespace(alert=alert) for alert in self._alerts if event == "alert.raised"]
+        known = [entry for entry in self._ledger.entries.values() if entry.event == event]
+        return [*raised, *known] if deployment == "station-north" else []
 
 
 @pytest.fixture
@@ -197,6 +200,31 @@ async def test_what_officers_signed_counts_and_comes_without_their_acts(crew, cl
 async def test_an_alert_of_the_audit_that_has_no_record_is_said(office):
     reply = await figures_of(office, audited=Audited("a1b2c3", "gone")).figures(ASK)
     assert reply.missing == ("1 alert that the audit tells of has no record: nobody can say what came of it.",)
+
+
+async def test_an_alert_that_its_record_calls_one_for_a_seed_is_said(office):
+    office.all_cases = book(OPEN.model_copy(update={"seed": True}))
+    reply = await figures_of(office, audited=Audited("a1b2c3")).figures(ASK)
+    assert reply.missing == ("1 alert that the audit tells of has no record: nobody can say what came of it.",)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "said"),
+    [
+        ({"outcome": None}, "1 decision or outcome that the audit tells of has no record"),
+        ({"decisions": (), "outcome": None, "status": "open"}, "2 decisions or outcomes of the audit have no record"),
+    ],
+)
+async def test_what_officers_said_and_the_record_hides_is_said(crew, clock, log, hidden, said):
+    work = Casework(crew, clock, log)
+    await work.alert()
+    await work.decide("d-green")
+    await work.engage("e-white", engagement="confirmed_false")
+    audited = Audited(ledger=work.ledger)
+    assert (await figures_of(office_of(work), audited=audited).figures(ASK)).missing == ()
+    work.change(**hidden)
+    reply = await figures_of(office_of(work), audited=audited).figures(ASK)
+    assert reply.missing == (f"{said}: `watchline audit show` has it.",)
 
 
 async def test_the_cases_of_a_large_deployment_come_on_pages_each_once(office):
