@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -59,18 +60,21 @@ class Figures:
         if found is None:
             raise MissingError(f"there is no deployment {ask.deployment}")
         record, counts = found[0], self._counts
-        cases, missing = await self._cases(record)
-        if not ask.after:
-            missing += await self._unrecorded(ask.deployment, cases)
-        page, following = page_of(cases, ask.after)
-        page = tuple(without_acts(case) for case in page)
+        recorded = _of(record.id, self._office.all_cases.all().values())
+        page, following = page_of(recorded, ask.after)
+        if ask.after:
+            cases, missing = await self._credible(page, record), []
+        else:
+            cases = await self._credible(recorded, record)
+            missing = _altered(recorded, cases) + await self._unrecorded(ask.deployment, cases)
+        shown = {case.alert: without_acts(case) for case in cases}
         lists, others = self._lists(record)
         head = max(counts.heads.all().values(), key=lambda head: head.sequence, default=None)
         return FiguresReply(
             record=record,
             stamp=self._stamp(record),
             lists=lists,
-            cases=page,
+            cases=tuple(shown[case.alert] for case in page),
             passages=_of(ask.deployment, counts.passages.all().values()),
             faces=_of(ask.deployment, counts.faces.all().values()),
             searches=_of(ask.deployment, counts.searches.all().values()),
@@ -80,17 +84,13 @@ class Figures:
             next=following,
         )
 
-    async def _cases(self, record: DeploymentRecord) -> tuple[list[Case], list[str]]:
-        """The cases of a deployment as far as officers have signed them, and what is left out of them."""
-        recorded = _of(record.id, self._office.all_cases.all().values())
-        cases = [await self._evidence.credible(case, record) for case in recorded]
-        pairs = zip(recorded, cases, strict=True)
-        altered = sum(what_was_said(before) != what_was_said(after) for before, after in pairs)
-        if not altered:
-            return cases, []
-        whose = "1 alert says" if altered == 1 else f"{altered} alerts say"
-        left_out = "that the officers named have not signed, or that too few have: it is left out."
-        return cases, [f"The record of {whose} something {left_out}"]
+    async def _credible(self, recorded: Iterable[Case], record: DeploymentRecord) -> list[Case]:
+        """The cases as far as officers have signed them."""
+        cases = []
+        for case in recorded:
+            cases.append(await self._evidence.credible(case, record))
+            await asyncio.sleep(0)  # signatures take time, and officers wait for other answers
+        return cases
 
     async def _unrecorded(self, deployment: str, cases: list[Case]) -> list[str]:
         """What the audit tells of and no record: alerts, and what people said of those that have one."""
@@ -126,6 +126,17 @@ class Figures:
         others = [one.id for one in known if not record.binding.is_of(one)]
         said = "is another one today than the one that was searched: nothing of that is shown."
         return tuple(one for one in known if one.id not in others), [f"The list {name} {said}" for name in others]
+
+
+def _altered(recorded: Iterable[Case], credible: Iterable[Case]) -> list[str]:
+    """That so many cases are recorded otherwise than they are credible, if any."""
+    pairs = zip(recorded, credible, strict=True)
+    altered = sum(what_was_said(before) != what_was_said(after) for before, after in pairs)
+    if not altered:
+        return []
+    whose = "1 alert says" if altered == 1 else f"{altered} alerts say"
+    left_out = "that the officers named have not signed, or that too few have: it is left out."
+    return [f"The record of {whose} something {left_out}"]
 
 
 def _lacking(number: int, one: str, many: str, then: str) -> list[str]:
