@@ -68,7 +68,11 @@ class Room:
 
 @asynccontextmanager
 async def casework(bus, crew, clock, log, confirmations=2):
-    """What `govern` runs for alerts, on that bus."""
+    """What `govern` runs for alerts, on that bus; the deployment in its room was armed with so many `confirmations`."""
+    deployments = Records(bus, subjects.DEPLOYMENTS, DeploymentRecord)
+    if (found := await deployments.get(NORTH)) is not None:
+        armed_with = found[0].binding.model_copy(update={"confirmations": confirmations})
+        await deployments.put(NORTH, found[0].model_copy(update={"binding": armed_with}))
     async with AsyncExitStack() as stack:
 
         async def mirror(bucket, kind):
@@ -78,7 +82,7 @@ async def casework(bus, crew, clock, log, confirmations=2):
         office = Office(
             bus=bus, log=log, settings=GovernSettings(), roster=crew.roster(clock), signer=crew.govern,
             ledger=audit, profiles={"uk-police": profile(confirmations=confirmations)}, calibrations={},
-            deployments=Records(bus, subjects.DEPLOYMENTS, DeploymentRecord),
+            deployments=deployments,
             warrants=Records(bus, subjects.WARRANTS, Sealed), cases=Records(bus, subjects.CASE_RECORDS, Case),
             all_deployments=await mirror(subjects.DEPLOYMENTS, DeploymentRecord),
             all_lists=await mirror(subjects.WATCHLISTS, WatchListRecord),

@@ -156,7 +156,7 @@ def test_a_folder_without_references_is_refused(watchline, assets):
     empty = watchline.run("replay", "--references", "people", *rest)
     missing = watchline.run("replay", "--references", "folk", *rest)
 
-    assert not (watchline.folder / "data").exists()  # nothing was started
+    assert list((watchline.folder / "data").rglob("*.log")) == []  # nothing was started
     assert (empty.returncode, missing.returncode) == (2, 2)
     assert "people holds no image" in said(empty)
     assert "folk is not a folder" in said(missing)

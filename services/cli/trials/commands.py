@@ -95,8 +95,8 @@ def replay(
     Example: `watchline replay --references people/ --source door=door.mp4 --source yard=recordings/`
     """
     options = ReplayOptions(references, parse_sources(source), threshold, cooldown, realtime)
-    image_files(references)  # what is missing is told before the machine starts
     check_outputs(json_out, data_dir)
+    image_files(references)  # what is missing is told before the machine starts
     console.fetch_assets(MODELS)
     _tell(_replay(options, data_dir), data_dir, json_out)
 
