@@ -9,6 +9,8 @@ INSTALLED := $(VENV)/installed-$(EXTRA)
 INSTALLED_DEV := $(VENV)/installed-dev
 DEMO_ARGS ?=
 TEST_ARGS ?=
+# Tests wait for a third of their time, so there is one worker more than there are cores.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 
 .PHONY: help demo test rules lint types layers fix clean
 .DEFAULT_GOAL := help
@@ -20,7 +22,7 @@ demo: $(INSTALLED)  ## three recorded cameras through the whole pipeline, with a
 	@$(BIN)/watchline demo $(DEMO_ARGS)
 
 test: $(INSTALLED_DEV) lint types layers  ## lint, types, layers, and every test
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not alone" $(TEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not alone" $(TEST_ARGS)
 	$(BIN)/python -m pytest -m alone $(TEST_ARGS) tests/e2e || [ $$? -eq 5 ]  # 5: none was chosen
 
 rules: $(INSTALLED_DEV)  ## takes each rule of governance out, and sees its tests fail

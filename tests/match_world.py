@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 
-from libs.bus import Endpoint, connect
+from libs.bus import Endpoint, connect, flushed
 from libs.service import Host
 from libs.settings import NatsSettings, ServiceSettings
 from proto import subjects
@@ -57,7 +57,7 @@ async def running_match(nats_server, log):
         asyncio.TaskGroup() as tasks,
         match(Host("match", bus, log, ServiceSettings(), tasks)),
     ):
-        await bus.client.flush()  # the server knows now that it answers
+        await flushed(bus.client)  # the server knows now that it answers
         yield
 
 

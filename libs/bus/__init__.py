@@ -2,6 +2,7 @@
 
 from libs.bus.connection import Bus, connect
 from libs.bus.desk import AskError, Endpoint, dead_letter
+from libs.bus.flushing import flushed
 from libs.bus.inbox import Delivery, Inbox
 from libs.bus.portraits import Portraits
 from libs.bus.reading import Stored
@@ -21,4 +22,5 @@ __all__ = [
     "Stored",
     "connect",
     "dead_letter",
+    "flushed",
 ]

@@ -20,6 +20,7 @@ from nats.micro.service import EndpointConfig, ServiceConfig
 
 from libs.bus.desk import Answer, Desk, Endpoint, raise_refusal
 from libs.bus.erasing import overwrite_one
+from libs.bus.flushing import flushed
 from libs.bus.portraits import Portraits
 from libs.bus.reading import ALL, Stored, read, read_one
 from libs.bus.streams import OTHER_REVISION, RETRY_S, Conflict, JetStream, as_transient, ensure
@@ -301,7 +302,7 @@ class Bus:
         subscription = await self._nc.subscribe(
             subject, queue=subject.rpartition(".")[2], cb=desk.take, pending_msgs_limit=PENDING_ASKS
         )
-        await self._nc.flush()
+        await flushed(self._nc)
         try:
             yield
         finally:
@@ -322,7 +323,7 @@ class Bus:
             await service.add_endpoint(
                 EndpointConfig(name=name_of, subject=subject, queue_group=name, handler=desk.take_request)
             )
-        await self._nc.flush()
+        await flushed(self._nc)
         try:
             yield
         finally:

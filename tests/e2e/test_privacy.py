@@ -10,6 +10,7 @@ import nats
 import pytest
 
 from libs import log
+from libs.bus import flushed
 from libs.settings import LogSettings
 from proto import subjects
 from services.cli.machine.stack import StackOptions
@@ -34,7 +35,7 @@ async def replay_and_overhear(
                 heard.append(msgpack.unpackb(message.data))
 
             await client.subscribe(f"{subjects.ROOT}.{kind}.*", cb=hear)
-        await client.flush()
+        await flushed(client)
         outcome = await Replay(evaluation, options, lambda _: None, on_ended=on_ended).run()
         await client.close()
     return outcome, samples, probes

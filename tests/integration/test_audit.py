@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from libs import chain
-from libs.bus import Records, connect
+from libs.bus import Records, connect, flushed
 from libs.errors import TransientError, UserError
 from libs.seals import Signer
 from libs.settings import NatsSettings
@@ -91,7 +91,7 @@ async def test_what_is_written_into_the_stream_past_govern_is_named_and_the_chai
         await bus.client.publish(subjects.audit("deployment.armed"), b"garbage")
         forged = OTHER.seal(chain.following(act(2), 3, ledger.head.sha256.encode()[:32], NOW))
         await bus.client.publish(subjects.audit("deployment.armed"), codec.encode(forged))
-        await bus.client.flush()
+        await flushed(bus.client)
         entry = await ledger.append(act(2))
         assert entry.sequence == 4
     found = (
@@ -210,7 +210,7 @@ def test_what_another_wrote_into_the_stream_is_found_by_the_command(audit, nats_
     async def intrude():
         async with connect(NatsSettings(url=nats_server.url), "intruder", log) as bus:
             await bus.client.publish(subjects.audit("deployment.armed"), b"garbage")
-            await bus.client.flush()
+            await flushed(bus.client)
 
     asyncio.run(intrude())
     code, said = audit("verify")

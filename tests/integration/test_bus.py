@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import nats
 import pytest
 
-from libs.bus import AskError, Conflict, Endpoint, connect
+from libs.bus import AskError, Conflict, Endpoint, connect, flushed
 from libs.errors import PermanentError, TransientError, UserError
 from libs.settings import NatsSettings
 from proto import codec, subjects
@@ -644,3 +644,15 @@ async def test_a_bus_closes_in_time_when_the_server_is_gone(nats_server, log):
     async with asyncio.timeout(4):
         async with another_bus(nats_server, log):
             nats_server.kill()
+
+
+async def test_what_was_sent_before_is_with_the_server_once_it_is_flushed(nats_server, log, monkeypatch):
+    async with connect(NatsSettings(url=nats_server.url), "tests", log) as bus:
+        transport, sent = bus.client._transport, []
+        write, writelines = transport.write, transport.writelines
+        monkeypatch.setattr(transport, "write", lambda data: (sent.append(data), write(data)))
+        monkeypatch.setattr(transport, "writelines", lambda lines: (sent.extend(lines), writelines(lines)))
+        await bus.client.subscribe("watchline.v1.tests")
+        await flushed(bus.client)
+        subscribed = next(number for number, data in enumerate(sent) if data.startswith(b"SUB watchline.v1.tests"))
+        assert any(data.startswith(b"PING") for data in sent[subscribed:])

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from libs.bus import AskError, Endpoint, Records
+from libs.bus import AskError, Endpoint, Records, flushed
 from proto import subjects
 from proto.cases import Adjudication, Case, Intervention
 from proto.requests.alerts import AdjudicateRequest, CaseReply, CasesReply
@@ -50,7 +50,7 @@ async def test_nothing_on_the_wire_suggests_an_intervention_before_enough_people
         clock.advance(600)
         await cases.escalate_due()
         await bus.ask(f"{subjects.CASES}.list", ListRequest(of=""), CasesReply)
-        await bus.client.flush()
+        await flushed(bus.client)
         assert room.subjects_heard("watchline.v1.alert.")
         assert len(room.subjects_heard("watchline.v1.adjudication.")) == 2  # a decision and an escalation
         assert room.subjects_heard("watchline.v1.intervention") == []
@@ -67,7 +67,7 @@ async def test_an_evaluation_never_suggests_an_intervention(room, bus, crew, clo
         await room.raise_alert(stamp="EVALUATION")
         assert (await room.decide("d-green")).status == "confirmed"
         await cases.escalate_due()
-        await bus.client.flush()
+        await flushed(bus.client)
     assert room.subjects_heard("watchline.v1.intervention") == []
     assert (await bus.jetstream.stream_info("INTERVENTIONS")).state.messages == 0
 

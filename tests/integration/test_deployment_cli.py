@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from libs.bus import Endpoint, Records
+from libs.bus import Endpoint, Records, flushed
 from libs.service import Host
 from libs.settings import ServiceSettings
 from proto import subjects
@@ -132,7 +132,7 @@ async def lists(bus, site):
 
     asks = {"list": Endpoint(ListRequest, known), "entries": Endpoint(EntriesRequest, entries)}
     async with bus.micro_service("watchlists", subjects.WATCHLIST, asks):
-        await bus.client.flush()
+        await flushed(bus.client)
         yield
 
 

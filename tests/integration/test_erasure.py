@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from libs.bus import Mirror, Records
+from libs.bus import Mirror, Records, flushed
 from libs.errors import TransientError
 from libs.seals import Signer
 from proto import codec, subjects
@@ -127,7 +127,7 @@ async def test_an_alert_that_nobody_has_taken_up_is_deleted_and_proved(bus, eras
 
 async def test_what_is_no_alert_but_lies_among_them_goes_too(bus, nats_server, erasure):
     await bus.client.publish(f"{subjects.alerts_of(NORTH)[:-1]}gate-1", b"garbage with a face in it")
-    await bus.client.flush()
+    await flushed(bus.client)
     await erasure.alerts(NORTH, NOW)
     assert on_disk(nats_server, b"garbage with a face in it") == []
 

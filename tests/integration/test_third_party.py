@@ -28,7 +28,8 @@ import msgpack, nats
 async def main(url):
     client = await nats.connect(url)
     alerts = await client.subscribe("watchline.v1.alert.station-north.*")
-    await client.flush()
+    for _ in range(2):  # the first ping overtakes what is still to be written
+        await client.flush()
     print("listening", flush=True)
     message = await alerts.next_msg(timeout=20)
     alert = msgpack.unpackb(message.data)
@@ -73,7 +74,8 @@ async def main(url, officer, key_file):
     alerts = await client.subscribe("watchline.v1.alert.station-north.*")
     adjudications = await client.subscribe("watchline.v1.adjudication.station-north.*")
     interventions = await client.subscribe("watchline.v1.intervention.station-north.*")
-    await client.flush()
+    for _ in range(2):  # the first ping overtakes what is still to be written
+        await client.flush()
     print("listening", flush=True)
     alert = msgpack.unpackb((await alerts.next_msg(timeout=20)).data)
     said = []
