@@ -50,6 +50,8 @@ class Ledger:
         self.entries = {}
         self.fails_at = None
         self.error = TransientError("the audit is away")
+        self.is_asked = True
+        """Whether it tells what the record of a case lacks."""
 
     async def append(self, request):
         if self.fails_at and request.id.endswith(self.fails_at):
@@ -58,6 +60,11 @@ class Ledger:
 
     async def find(self, act):
         return self.entries.get(act)
+
+    async def acts_of(self, deployment, alert, but):
+        told = self.entries.values() if self.is_asked else ()
+        found = {entry.id for entry in told if (entry.deployment, entry.alert) == (deployment, alert)}
+        return sorted(found - set(but))
 
 
 def _kind_of(message):

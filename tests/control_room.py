@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import structlog
 
 from libs.actor import Actor, Stage
 from libs.bus import Endpoint, Mirror, Records
 from libs.settings import ServiceSettings
 from proto import subjects
-from proto.cases import Case
 from proto.counts import Passage
 from proto.deployments import Binding, DeploymentRecord
 from proto.messages import Alert
@@ -19,8 +21,10 @@ from proto.sealed import Sealed
 from proto.watchlists import EntryRecord, WatchListRecord
 from services.govern.audit.ledger import Chain
 from services.govern.cases.desk import Cases
+from services.govern.cases.vault import CaseVault, opened_case
 from services.govern.office import Office
 from services.govern.settings import GovernSettings
+from services.govern.shelves import Shelves
 from tests.casework import Book, profile
 from tests.examples import changed
 from tests.waiting import until
@@ -45,7 +49,7 @@ class Room:
         return await self.act("adjudicate", who, "adjudicate_request", verdict=verdict, **fields)
 
     async def case(self, alert="a1b2c3"):
-        found = await Records(self.bus, subjects.CASE_RECORDS, Case).get(subjects.key(NORTH, alert))
+        found = await case_vault(self.bus, self.crew).get(subjects.key(NORTH, alert))
         return found[0] if found else None
 
     async def raise_alert(self, **fields):
@@ -66,6 +70,11 @@ class Room:
         return [subject for subject, _ in self.heard if subject.startswith(start)]
 
 
+def case_vault(bus, crew):
+    """The records of cases on that bus, as govern seals them."""
+    return CaseVault(Records(bus, subjects.CASE_RECORDS, Sealed), crew.govern, structlog.get_logger())
+
+
 @asynccontextmanager
 async def casework(bus, crew, clock, log, confirmations=2):
     """What `govern` runs for alerts, on that bus; the deployment in its room was armed with so many `confirmations`."""
@@ -83,11 +92,14 @@ async def casework(bus, crew, clock, log, confirmations=2):
             bus=bus, log=log, settings=GovernSettings(), roster=crew.roster(clock), signer=crew.govern,
             ledger=audit, profiles={"uk-police": profile(confirmations=confirmations)}, calibrations={},
             deployments=deployments,
-            warrants=Records(bus, subjects.WARRANTS, Sealed), cases=Records(bus, subjects.CASE_RECORDS, Case),
+            warrants=Records(bus, subjects.WARRANTS, Sealed), cases=case_vault(bus, crew),
             all_deployments=await mirror(subjects.DEPLOYMENTS, DeploymentRecord),
             all_lists=await mirror(subjects.WATCHLISTS, WatchListRecord),
             all_entries=await mirror(subjects.ENTRIES, EntryRecord), all_cameras=Book(),
-            all_cases=await mirror(subjects.CASE_RECORDS, Case), clock=clock,
+            all_cases=Shelves(
+                await mirror(subjects.CASE_RECORDS, Sealed), partial(opened_case, crew.govern.public), log
+            ),
+            clock=clock,
         )  # fmt: skip
         cases = Cases(office, Records(bus, subjects.PASSAGES, Passage))
         endpoints = {

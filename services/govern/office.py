@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -57,6 +57,9 @@ class Ledger(Protocol):
 
     async def find(self, act: str) -> AuditEntry | None:
         """The entry of the act of that id, if there is one. Raises `TransientError`."""
+
+    async def acts_of(self, deployment: str, alert: str, but: Collection[str]) -> Sequence[str]:
+        """The ids of what happened to an alert, those in `but` left out. Raises `TransientError`."""
 
 
 class Publisher(Protocol):

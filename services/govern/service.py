@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from libs.actor import Stage
@@ -20,7 +21,6 @@ from libs.settings import TrustSettings, load
 from libs.waiting import end, unless
 from proto import subjects
 from proto.audit import AuditHead
-from proto.cases import Case
 from proto.codec import DecodeError
 from proto.counts import FaceCount, Passage, SearchCount
 from proto.messages import Alert
@@ -35,15 +35,17 @@ from proto.watchlists import EntryRecord, WatchListRecord
 from services.govern.audit.desk import Auditing
 from services.govern.audit.ledger import Chain
 from services.govern.cases.desk import Cases
+from services.govern.cases.vault import CaseVault, opened_case
 from services.govern.deployments.desk import Deployments
 from services.govern.deployments.figures import Counts, Figures
 from services.govern.deployments.reconcile import Reconciler
-from services.govern.deployments.vault import Shelves, Vault
+from services.govern.deployments.vault import Opener, Vault
 from services.govern.office import Office
 from services.govern.profiles.reading import load_profiles
 from services.govern.retention.erasure import Erasure
 from services.govern.retention.sweeper import Sweeper
 from services.govern.settings import GovernSettings
+from services.govern.shelves import Shelves
 from services.govern.surviving import surviving
 
 DESTROY_S = 30.0
@@ -117,7 +119,8 @@ async def govern(host: Host) -> AsyncIterator[None]:
         _office(host, settings, signer, roster, chain) as office,
         _counts(host.bus, chain) as counts,
     ):
-        erasure = Erasure(host.bus, chain)
+        vault = CaseVault(Records(host.bus, subjects.CASE_RECORDS, Sealed), signer, host.log)
+        erasure = Erasure(host.bus, chain, vault)
         reconciler = Reconciler(office, MatchLists(host.bus, signer), erasure)
         cases = Cases(office, Records(host.bus, subjects.PASSAGES, Passage))
         await reconciler.end_restarted()
@@ -181,7 +184,7 @@ async def _office(
         Mirror.open(bus, subjects.WATCHLISTS, WatchListRecord) as all_lists,
         Mirror.open(bus, subjects.ENTRIES, EntryRecord) as all_entries,
         Mirror.open(bus, subjects.CAMERAS, CameraRecord) as all_cameras,
-        Mirror.open(bus, subjects.CASE_RECORDS, Case) as all_cases,
+        Mirror.open(bus, subjects.CASE_RECORDS, Sealed) as all_cases,
     ):
         yield Office(
             bus=bus,
@@ -194,12 +197,12 @@ async def _office(
             calibrations={name: asset.calibration for name, asset in assets.items() if asset.calibration is not None},
             deployments=Vault(Records(bus, subjects.DEPLOYMENTS, Sealed), signer, chain),
             warrants=Records(bus, subjects.WARRANTS, Sealed),
-            cases=Records(bus, subjects.CASE_RECORDS, Case),
-            all_deployments=Shelves(all_deployments, signer.public, host.log),
+            cases=CaseVault(Records(bus, subjects.CASE_RECORDS, Sealed), signer, host.log),
+            all_deployments=Shelves(all_deployments, Opener(signer.public).open, host.log),
             all_lists=all_lists,
             all_entries=all_entries,
             all_cameras=all_cameras,
-            all_cases=all_cases,
+            all_cases=Shelves(all_cases, partial(opened_case, signer.public), host.log),
         )
 
 

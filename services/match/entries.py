@@ -51,8 +51,13 @@ class Entries:
 
     def of(self, watch_list: str) -> dict[str, EntryRecord]:
         """The entries of a list, by subject: also those whose person is no longer on it."""
-        found = ((key, record) for key, record in self.entries.all().items() if record.watch_list == watch_list)
-        return {record.subject: record for key, record in found if key == subjects.key(watch_list, record.subject)}
+        return entries_of(watch_list, self.entries.all())
+
+
+def entries_of(watch_list: str, records: Mapping[str, EntryRecord]) -> dict[str, EntryRecord]:
+    """The entries of a list among records by key, by subject; what lies under another key than its own is none."""
+    found = ((key, record) for key, record in records.items() if record.watch_list == watch_list)
+    return {record.subject: record for key, record in found if key == subjects.key(watch_list, record.subject)}
 
 
 @asynccontextmanager

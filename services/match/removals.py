@@ -43,7 +43,8 @@ class Removals:
             if request.subject in record.removing:  # an earlier call did not get further
                 await self._erase(request.watch_list)
             else:
-                await self._begin([await self._on_it(request)], signed.deed("remove", request.reason), signed.sealed)
+                leaving, deed = [await self._on_it(request)], signed.deed("remove", request.reason)
+                await self._begin(request.watch_list, leaving, deed, signed.sealed)
             return ListReply(record=await registry.report(request.watch_list))
 
     async def finish(self, watch_list: str) -> None:
@@ -63,7 +64,7 @@ class Removals:
             expired = [one for one in entries.values() if one.form is not None and one.form.expires_at <= now]
             due = [entry for entry in expired if entry.subject not in leaving][:AT_A_TIME]
             if due:
-                await self._begin(due, own_deed("remove", "the entries have expired", now))
+                await self._begin(watch_list, due, own_deed("remove", "the entries have expired", now))
                 await registry.report(watch_list)
             return len(due)
 
@@ -73,9 +74,9 @@ class Removals:
             raise MissingError("that subject is not on the list")
         return found[0]
 
-    async def _begin(self, entries: list[EntryRecord], deed: Deed, sealed: bytes = b"") -> None:
+    async def _begin(self, watch_list: str, entries: list[EntryRecord], deed: Deed, sealed: bytes = b"") -> None:
         """Takes people off: what is written first says so, and from then on nobody searches for them."""
-        watch_list, subject_ids = entries[0].watch_list, sorted(entry.subject for entry in entries)
+        subject_ids = sorted(entry.subject for entry in entries)
         details: Details = {
             "entries": len(entries),
             "subjects_sha256": hashlib.sha256("\n".join(subject_ids).encode()).hexdigest(),

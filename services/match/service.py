@@ -24,7 +24,7 @@ from proto.watchlists import EntryRecord, NameRecord, WatchListRecord
 from services.match.counting import search_board
 from services.match.duplicates import Duplicates
 from services.match.enrolment import Enrolment
-from services.match.entries import Entries, open_entries
+from services.match.entries import Entries, entries_of, open_entries
 from services.match.imports import Imports
 from services.match.matcher import Books, Matcher
 from services.match.membership import Membership
@@ -98,7 +98,7 @@ def _registry(host: Host, gallery: Gallery, roster: Roster, books: OpenBooks, te
     entry_records = Records(host.bus, subjects.ENTRIES, EntryRecord)
 
     async def snapshot(watch_list: str) -> dict[str, EntryRecord]:
-        return {record.subject: record for record in (await entry_records.all(watch_list)).values()}
+        return entries_of(watch_list, await entry_records.all(watch_list))
 
     return Registry(
         bus=host.bus,

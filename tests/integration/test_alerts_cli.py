@@ -12,8 +12,7 @@ import pytest
 
 from libs.bus import Records
 from proto import subjects
-from proto.cases import Case
-from tests.control_room import casework, opened_room
+from tests.control_room import case_vault, casework, opened_room
 from tests.examples import changed
 from tests.waiting import SOON_S, soon
 
@@ -127,10 +126,10 @@ async def test_alerts_are_listed_for_people_and_for_software(room, watchline, bu
     assert (code, said, told) == (0, "", "there is no alert yet: see `watchline alerts tail`\n")
 
 
-async def test_an_alert_that_is_deleted_is_listed_as_that_and_not_as_open(room, watchline, bus):
+async def test_an_alert_that_is_deleted_is_listed_as_that_and_not_as_open(room, watchline, bus, crew):
     assert "S-0001" in (await watchline("list", "--open"))[1]
     deleted = (await room.case()).model_copy(update={"deleted_at": room.clock.now})
-    await Records(bus, subjects.CASE_RECORDS, Case).put(subjects.key(deleted.deployment, deleted.alert), deleted)
+    await case_vault(bus, crew).put(subjects.key(deleted.deployment, deleted.alert), deleted)
     assert "S-0001" not in (await watchline("list", "--open"))[1]
     assert "not decided, 0 of 2 confirmed, data deleted" in (await watchline("list"))[1]
     assert "next         nothing: its data is deleted" in (await watchline("show", "a1"))[1]

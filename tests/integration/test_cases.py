@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from libs.bus import AskError, Endpoint, Records, flushed
+from libs.bus import AskError, Endpoint, flushed
 from proto import subjects
 from proto.cases import Adjudication, Case, Intervention
 from proto.requests.alerts import AdjudicateRequest, CaseReply, CasesReply
 from proto.requests.listing import ListRequest
 from proto.sealed import Sealed
 from services.govern.cases.evidence import decision_of
-from tests.control_room import NORTH, RED, casework, opened_room
+from tests.control_room import NORTH, RED, case_vault, casework, opened_room
 from tests.examples import changed
 from tests.waiting import soon, until
 
@@ -121,7 +121,7 @@ async def test_an_intervention_leaves_once_over_a_crash_and_a_server_that_starts
     async with casework(bus, crew, clock, log, confirmations=1):
         await room.raise_alert()
         await room.decide("d-green")
-    cases = Records(bus, subjects.CASE_RECORDS, Case)
+    cases = case_vault(bus, crew)
     case = await room.case()
     await cases.put(subjects.key(NORTH, "a1b2c3"), case.model_copy(update={"told": ()}))  # died before it was noted
     back = bus.reconnected
@@ -143,7 +143,7 @@ async def test_an_intervention_that_a_crash_prevented_leaves_at_the_next_start(r
     decisions = (decision_of(signed, act, clock.now),)
     fields = {"raised_at": clock.now, "expires_at": clock.now + 60, "decisions": decisions}
     decided = changed("case", told=(), outcome=None, **fields)
-    await Records(bus, subjects.CASE_RECORDS, Case).put(subjects.key(NORTH, "a1b2c3"), decided)
+    await case_vault(bus, crew).put(subjects.key(NORTH, "a1b2c3"), decided)
     async with casework(bus, crew, clock, log, confirmations=1) as again:
         await again.escalate_due()
     intervention = await the_intervention(bus, crew)

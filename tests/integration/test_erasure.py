@@ -1,23 +1,26 @@
 """Deletion on a real server: nothing of it is left in its files, its proof is in the audit, and a crash loses none."""
 
 import hashlib
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
+import structlog
 
 from libs.bus import Mirror, Records, flushed
 from libs.errors import TransientError
 from libs.seals import Signer
 from proto import codec, subjects
 from proto.audit import AuditEntry
-from proto.cases import Case
 from proto.counts import FaceCount, Passage, SearchCount
 from proto.messages import Alert
 from proto.records import CameraStatus, RecentAlerts, TrackState
 from proto.sealed import Sealed
 from services.govern.audit.ledger import Chain
+from services.govern.cases.vault import CaseVault, opened_case
 from services.govern.retention.erasure import EVER, Erasure, proof_of
 from services.govern.retention.sweeper import Sweeper
+from services.govern.shelves import Shelves
 from tests.examples import EXAMPLES, changed
 from tests.waiting import soon
 
@@ -25,6 +28,10 @@ GOVERN = Signer.generate("govern")
 NOW = 1_700_000_000.0
 FAR = NOW + 10**9
 NORTH = "station-north"
+
+
+def vault(bus):
+    return CaseVault(Records(bus, subjects.CASE_RECORDS, Sealed), GOVERN, structlog.get_logger())
 
 
 def pixels(alert):
@@ -39,7 +46,7 @@ async def raise_alert(bus, alert, raised_at=NOW, deployment=NORTH, seed=False, c
     await bus.publish(changed("alert", id=alert, subject=f"nominal {alert}", portrait=key, seed=seed, **fields), "")
     if case:
         record = changed("case", alert=alert, deleted_at=0.0, **fields)
-        await Records(bus, subjects.CASE_RECORDS, Case).put(subjects.key(deployment, alert), record)
+        await vault(bus).put(subjects.key(deployment, alert), record)
         intervention = changed("intervention", alert=alert, deployment=deployment, subject=f"nominal {alert}")
         await bus.publish_as(*subjects.address(intervention), GOVERN.seal(intervention))
 
@@ -72,7 +79,7 @@ def on_disk(nats_server, *texts):
 @pytest.fixture
 async def erasure(bus, log, clock):
     async with Chain.open(bus, Signer.generate("govern"), log, clock) as ledger:
-        yield Erasure(bus, ledger, clock)
+        yield Erasure(bus, ledger, vault(bus), clock)
 
 
 # -- alerts
@@ -89,7 +96,7 @@ async def test_alerts_that_are_old_enough_go_with_all_that_is_theirs_and_the_oth
     assert await ids_in(bus, subjects.SEEDS) == []
     assert await count_in(bus, subjects.INTERVENTIONS) == 2
     assert sorted(await bus.portraits.all(subjects.ALERT_PORTRAITS)) == ["alert.elsewhere", "alert.new"]
-    cases = await Records(bus, subjects.CASE_RECORDS, Case).all(NORTH)
+    cases = await vault(bus).all(NORTH)
     assert {case.alert: case.deleted_at for case in cases.values()} == {
         "old": clock.now,
         "new": 0.0,
@@ -164,7 +171,7 @@ async def test_a_deletion_that_is_cut_short_is_completed_and_proved_when_it_is_d
     assert proof_of(f"a{number}" for number in range(4)) in [
         details["alerts_sha256"] for _, details in await audited(bus)
     ]
-    cases = await Records(bus, subjects.CASE_RECORDS, Case).all(NORTH)
+    cases = await vault(bus).all(NORTH)
     assert all(case.deleted_at for case in cases.values())
     assert on_disk(nats_server, *(pixels(f"a{number}")[:64] for number in range(4)), b"nominal a") == []
 
@@ -195,7 +202,7 @@ async def leave_traces(bus):
 
 
 async def left_in(bus, *buckets):
-    return {bucket.name: len(await Records(bus, bucket, Case).keys()) for bucket in buckets}
+    return {bucket.name: len(await Records(bus, bucket, Sealed).keys()) for bucket in buckets}
 
 
 REPORTED = (subjects.CASE_RECORDS, subjects.PASSAGES, subjects.FACES, subjects.SEARCHES)
@@ -261,18 +268,18 @@ async def test_after_days_of_downtime_the_sweeper_deletes_and_proves_what_was_du
 ):
     await raise_alert(bus, "a1", clock.now)
     clock.advance(9 * 86_400)
-    async with Mirror.open(bus, subjects.CASE_RECORDS, Case) as cases:
+    async with Mirror.open(bus, subjects.CASE_RECORDS, Sealed) as cases:
         office = SimpleNamespace(
             log=log,
             clock=clock,
             ledger=erasure._ledger,
             profiles={"uk-police": SimpleNamespace(alerts_kept_hours=24.0, logs_kept_days=180.0)},
-            all_cases=cases,
+            all_cases=Shelves(cases, partial(opened_case, GOVERN.public), log),
             all_deployments=SimpleNamespace(all=lambda: {NORTH: EXAMPLES["deployment_record"]}),
         )
         for _ in range(3):
             await Sweeper(office, erasure).sweep()
-    case, _ = await Records(bus, subjects.CASE_RECORDS, Case).get(subjects.key(NORTH, "a1"))
+    case, _ = await vault(bus).get(subjects.key(NORTH, "a1"))
     assert case.deleted_at == clock.now
     assert [event for event, _ in await audited(bus)] == ["retention.alerts_deleted"]
     assert on_disk(nats_server, pixels("a1")[:64], b"nominal a1") == []

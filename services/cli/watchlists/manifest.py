@@ -121,7 +121,7 @@ def _csv_rows(path: Path, text: str, defaults: Mapping[str, str]) -> Iterator[tu
         for values in reader:
             if any(value.strip() for value in values):
                 row: dict[Any, Any] = dict(zip_longest(names, values[: len(names)]))
-                if any(values[len(names) :]):
+                if any(value.strip() for value in values[len(names) :]):
                     row[None] = values
                 yield before + 1, row
             before = reader.line_num

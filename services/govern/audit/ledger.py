@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -82,6 +82,8 @@ class Chain:
         self._at = 0.0
         self._places: dict[str, list[int]] = {}
         """Where entries lie that say they are of an act, by the id of the act. Not all need be true."""
+        self._of_alerts: dict[str, set[str]] = {}
+        """Ids of acts by the alert they are about. Not all need be true."""
         self._versions: dict[str, dict[int, str]] = {}
         """By deployment and version of its record, the id of the act that made it. Not all need be true."""
         self._verified: dict[str, int] = {}
@@ -140,6 +142,15 @@ class Chain:
             if stored is not None and (entry := self._opened(stored)) is not None and entry.id == act:
                 return entry
         return None
+
+    async def acts_of(self, deployment: str, alert: str, but: Collection[str]) -> list[str]:
+        """The ids of what happened to an alert, those in `but` left out.
+
+        Raises:
+            TransientError: the server is away.
+        """
+        told = [await self.find(act) for act in sorted(self._of_alerts.get(alert, set()).difference(but))]
+        return [entry.id for entry in told if entry and (entry.deployment, entry.alert) == (deployment, alert)]
 
     async def _append_once(self, request: AuditRequest) -> AuditEntry:
         for _ in range(TRIES):
@@ -223,6 +234,8 @@ class Chain:
             self._at = max(self._at, entry.at)
         if (act := entry.id if entry is not None else chain.claimed_id(data)) is not None:
             self._places.setdefault(act, []).append(place)
+            if act.startswith("alert."):
+                self._of_alerts.setdefault(act.split(".")[1], set()).add(act)
             if (found := VERSION.fullmatch(act)) is not None:
                 self._versions.setdefault(subjects.key(found["deployment"]), {})[int(found["version"])] = act
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from libs.bus import Conflict
-from libs.errors import ConflictError, MissingError, TransientError
+from libs.errors import ConflictError, MissingError, PermanentError, TransientError
 from proto import codec, subjects
 from proto.cases import Case
 from proto.deployments import DeploymentRecord
@@ -28,10 +28,21 @@ class CaseBook:
         self._teller = Teller(office, self._evidence)
 
     async def find(self, deployment: str, alert: str) -> tuple[Case, int]:
-        """The case of an alert and its revision. Raises `MissingError`, `TransientError`."""
+        """The case of an alert and its revision.
+
+        Raises:
+            MissingError: there is no such alert.
+            PermanentError: its record is not as this program wrote it, or older than the audit tells of.
+            TransientError: the server is away.
+        """
         found = await self._office.cases.get(subjects.key(deployment, alert))
         if found is None:
             raise MissingError(f"there is no alert {alert} of deployment {deployment}: see `watchline alerts list`")
+        if lacking := await self._teller.lacking(found[0]):
+            self._office.log.error("case.put_back", alert=alert, lacks=list(lacking))
+            raise PermanentError(
+                f"the audit tells of {lacking[0]}, and the record of the alert does not: restore the bucket of cases"
+            )
         return found
 
     async def open(self, case: Case) -> Case:

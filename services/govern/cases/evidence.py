@@ -70,14 +70,12 @@ class Evidence:
     async def credible(self, case: Case, record: DeploymentRecord) -> Case:
         """The case as far as its officers have signed it: what they have not is left out, and what rests on it.
 
-        As many people must have confirmed as the deployment was armed with, whatever the record of the case asks for.
-
         Raises:
             TransientError: the audit is away.
         """
-        profile, needed = record.draft.profile, max(case.confirmations_needed, record.binding.confirmations)
+        profile = record.draft.profile
         decisions = tuple([one for one in case.decisions if await self._counts(case, one, profile)])
-        status = status_of(decisions, needed)
+        status = status_of(decisions, case.confirmations_needed)
         if (status, case.status) == ("open", "undecided") and "no_decision" in {one.verdict for one in decisions}:
             status = "undecided"  # the portrait was deleted before enough had confirmed
         outcome = case.outcome if status == "confirmed" else None
@@ -85,7 +83,7 @@ class Evidence:
             outcome = None
         response = case.response if status == "confirmed" else ""
         signed = {"decisions": decisions, "status": status, "outcome": outcome, "response": response}
-        return case.model_copy(update={**signed, "confirmations_needed": needed})
+        return case.model_copy(update=signed)
 
     async def _counts(self, case: Case, said: Decision | Outcome, profile: str) -> bool:
         """Whether an operator who might act under the profile has signed this, of this alert, while it was there."""

@@ -10,7 +10,7 @@ does. It travels sealed by this program, so that who can write to the bus alone 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -123,12 +123,23 @@ class Teller:
             self._office.log.error("case.forged", alert=case.alert, officers=names, status=credible.status)
         return credible
 
+    async def lacking(self, case: Case) -> Sequence[str]:
+        """The acts that the audit holds of a case and its record does not: an older record was put back, or is read.
+
+        Raises:
+            TransientError: the audit is away.
+        """
+        known = {telling.audit.id for telling in tellings(case)}
+        return await self._office.ledger.acts_of(case.deployment, case.alert, known)
+
     async def _tellable(self, case: Case) -> list[Telling]:
         """What is untold and credible; and an intervention only where nothing else is there.
 
         Raises:
-            TransientError: the deployment is not there (yet), or the audit is away.
+            TransientError: the deployment is not there (yet), the audit is away, or tells of more than the record.
         """
+        if lacking := await self.lacking(case):
+            raise TransientError(f"the record of alert {case.alert} lacks {lacking[0]}, which the audit has")
         record = self._office.all_deployments.get(subjects.key(case.deployment))
         if record is None:
             raise TransientError(f"the record of deployment {case.deployment} is not there (yet)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -60,13 +60,14 @@ class Figures:
         if found is None:
             raise MissingError(f"there is no deployment {ask.deployment}")
         record, counts = found[0], self._counts
+        audited = {} if ask.after else await self._audited(ask.deployment)  # before the records: they may go on
         recorded = _of(record.id, self._office.all_cases.all().values())
         page, following = page_of(recorded, ask.after)
         if ask.after:
             cases, missing = await self._credible(page, record), []
         else:
             cases = await self._credible(recorded, record)
-            missing = _altered(recorded, cases) + await self._unrecorded(ask.deployment, cases)
+            missing = _altered(recorded, cases) + _unrecorded(audited, cases)
         shown = {case.alert: without_acts(case) for case in cases}
         lists, others = self._lists(record)
         head = max(counts.heads.all().values(), key=lambda head: head.sequence, default=None)
@@ -92,20 +93,9 @@ class Figures:
             await asyncio.sleep(0)  # signatures take time, and officers wait for other answers
         return cases
 
-    async def _unrecorded(self, deployment: str, cases: list[Case]) -> list[str]:
-        """What the audit tells of and no record: alerts, and what people said of those that have one."""
-        entries_of = self._counts.audited.entries_of
-        recorded = {case.alert for case in cases if not case.seed}
-        raised = {entry.alert for entry in await entries_of("alert.raised", deployment)}
-        said = {(entry.alert, entry.deed.who) for entry in await entries_of("alert.decided", deployment)}
-        said -= {(case.alert, decision.officer) for case in cases for decision in case.decisions}
-        engaged = {entry.alert for entry in await entries_of("alert.engaged", deployment)}
-        engaged -= {case.alert for case in cases if case.outcome}
-        hidden = sum(alert in recorded for alert, _ in said) + sum(alert in recorded for alert in engaged)
-        return [
-            *_lacking(len(raised - recorded), "alert", "alerts", "nobody can say what came of it"),
-            *_lacking(hidden, "decision or outcome", "decisions or outcomes", "`watchline audit show` has it"),
-        ]
+    async def _audited(self, deployment: str) -> dict[Event, Sequence[AuditEntry]]:
+        events: tuple[Event, ...] = ("alert.raised", "alert.decided", "alert.engaged")
+        return {event: await self._counts.audited.entries_of(event, deployment) for event in events}
 
     def _stamp(self, record: DeploymentRecord) -> str:
         if record.binding.profile_sha256:  # whatever its profile has become since, it ran as this
@@ -137,6 +127,20 @@ def _altered(recorded: Iterable[Case], credible: Iterable[Case]) -> list[str]:
     whose = "1 alert says" if altered == 1 else f"{altered} alerts say"
     left_out = "that the officers named have not signed, or that too few have: it is left out."
     return [f"The record of {whose} something {left_out}"]
+
+
+def _unrecorded(audited: Mapping[Event, Sequence[AuditEntry]], cases: list[Case]) -> list[str]:
+    """What the audit tells of and no record: alerts, and what people said of those that have one."""
+    recorded = {case.alert for case in cases if not case.seed}
+    raised = {entry.alert for entry in audited["alert.raised"]}
+    said = {(entry.alert, entry.deed.who) for entry in audited["alert.decided"]}
+    said -= {(case.alert, decision.officer) for case in cases for decision in case.decisions}
+    engaged = {entry.alert for entry in audited["alert.engaged"]} - {case.alert for case in cases if case.outcome}
+    hidden = sum(alert in recorded for alert, _ in said) + sum(alert in recorded for alert in engaged)
+    return [
+        *_lacking(len(raised - recorded), "alert", "alerts", "nobody can say what came of it"),
+        *_lacking(hidden, "decision or outcome", "decisions or outcomes", "`watchline audit show` has it"),
+    ]
 
 
 def _lacking(number: int, one: str, many: str, then: str) -> list[str]:

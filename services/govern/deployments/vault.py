@@ -7,17 +7,15 @@ back, tells of every version there was. For the same reason a name is never give
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from libs.errors import PermanentError, TransientError
-from libs.log import Log
 from libs.seals import PublicKey, SealError, Signer
 from proto import subjects
 from proto.codec import DecodeError
 from proto.deployments import DeploymentRecord
 from proto.sealed import Sealed
-from services.govern.office import Book, Store
+from services.govern.office import Store
 
 
 class Opener:
@@ -87,37 +85,3 @@ class Vault:
     async def replace(self, key: str, record: DeploymentRecord, revision: int) -> int:
         """The new revision. Raises `Conflict`, `TransientError`."""
         return await self._records.replace(key, self._signer.seal(record), revision)
-
-
-class Shelves:
-    """The records as a mirror of the bucket has them, opened. What is not this program's is left out, and logged."""
-
-    def __init__(self, mirror: Book[Sealed], key: PublicKey, log: Log) -> None:
-        self._mirror = mirror
-        self._opener = Opener(key)
-        self._log = log
-        self._known: dict[str, tuple[bytes, DeploymentRecord | None]] = {}
-        """By key: the signature last looked at, and the record if it is a good one."""
-
-    def get(self, key: str) -> DeploymentRecord | None:
-        """The record under `key`."""
-        sealed = self._mirror.get(key)
-        return self._opened(key, sealed) if sealed is not None else None
-
-    def all(self) -> Mapping[str, DeploymentRecord]:
-        """Every good record, by key."""
-        opened = {key: self._opened(key, sealed) for key, sealed in self._mirror.all().items()}
-        return {key: record for key, record in opened.items() if record is not None}
-
-    def _opened(self, key: str, sealed: Sealed) -> DeploymentRecord | None:
-        known = self._known.get(key)
-        if known is None or known[0] != sealed.signature:
-            known = self._known[key] = (sealed.signature, self._checked(key, sealed))
-        return known[1]
-
-    def _checked(self, key: str, sealed: Sealed) -> DeploymentRecord | None:
-        try:
-            return self._opener.open(key, sealed)
-        except (SealError, TransientError) as error:
-            self._log.error("record.refused", deployment=key, reason=error.reason)
-            return None

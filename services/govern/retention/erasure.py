@@ -25,6 +25,7 @@ from proto.records import CameraStatus, RecentAlerts, TrackState
 from proto.requests.audit import AuditRequest
 from proto.sealed import GOVERN, Sealed
 from proto.subjects import Bucket
+from services.govern.cases.vault import CaseVault
 
 M = TypeVar("M", bound=Message)
 
@@ -39,7 +40,7 @@ WORKING: Sequence[tuple[Bucket, type[Message]]] = (
 )
 """What a deployment leaves behind while it runs, and needs no longer."""
 RESULTS: Sequence[tuple[Bucket, type[Message]]] = (
-    (subjects.CASE_RECORDS, Case),
+    (subjects.CASE_RECORDS, Sealed),
     (subjects.PASSAGES, Passage),
     (subjects.FACES, FaceCount),
     (subjects.SEARCHES, SearchCount),
@@ -74,11 +75,11 @@ def proof_of(ids: Iterable[str]) -> str:
 class Erasure:
     """Deletes what lies on a bus."""
 
-    def __init__(self, bus: Bus, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, bus: Bus, ledger: Ledger, cases: CaseVault, clock: Callable[[], float] = time.time) -> None:
         self._bus = bus
         self._ledger = ledger
         self._clock = clock
-        self._cases = Records(bus, subjects.CASE_RECORDS, Case)
+        self._cases = cases
 
     async def alerts(self, deployment: str, raised_before: float) -> Proof:
         """Deletes the alerts of a deployment that were raised before a moment (Unix seconds), or have expired by now.

@@ -6,6 +6,8 @@ from libs.errors import TransientError
 from proto import codec
 from proto.codec import DecodeError
 from services.match import removals
+from services.match.entries import entries_of
+from tests.examples import changed
 from tests.governance_examples import WATCH_LIST
 from tests.match_desk import DAY_S, NOTHING, DeadError, MatchDesk
 
@@ -127,6 +129,13 @@ async def test_what_is_owed_is_told_also_of_a_list_that_cannot_be_swept(desk, cl
     desk.gallery.discard = away
     await desk.sweeper.sweep()
     assert desk.peers.events.count("watchlist.enrolled") == 3
+
+
+def test_what_lies_under_another_key_than_its_own_is_no_entry_of_a_list():
+    entry = changed("entry_record", watch_list="wanted", subject="S-1")
+    foreign = changed("entry_record", watch_list="also", subject="S-2")
+    records = {"wanted.S-1": entry, "wanted.S-2": foreign, "wanted.S-3": entry}
+    assert entries_of("wanted", records) == {"S-1": entry}
 
 
 async def test_one_list_that_cannot_be_swept_does_not_keep_the_others(desk, clock, log):

@@ -106,7 +106,7 @@ def test_a_row_after_one_of_several_lines_is_reported_by_its_own_line(tmp_path):
 
 
 def test_a_row_after_an_empty_line_is_reported_by_its_own_line_and_empty_cells_at_its_end_do_no_harm(tmp_path):
-    read = manifest(tmp_path, HEADER + ",,", "", ",,,,,,,, ", ",b.jpg,r,q,s,b,30d", "", ROW + ",,")
+    read = manifest(tmp_path, HEADER + ",,", "", ",,,,,,,, ", ",b.jpg,r,q,s,b,30d", "", ROW + ", ,\t")
     assert [bad.line for bad in read.bad] == [4]
     assert [image.line for image in read.images] == [6]
 

@@ -526,14 +526,6 @@ async def test_an_intervention_that_a_crash_kept_from_being_told_is_not_told_onc
     assert work.wire.interventions == []
 
 
-async def test_a_record_that_asks_for_fewer_people_than_its_profile_suggests_nothing(two):
-    await two.alert()
-    await two.decide("d-green")
-    two.change(status="confirmed", response="red", confirmations_needed=1)
-    await two.cases.escalate_due()
-    assert two.wire.interventions == []
-
-
 def forged(case, clock, **fields):
     """The case with a decision by e-white that is d-green's own but for the name."""
     theirs = case.decisions[0].model_copy(update={"officer": "e-white", "at": clock.now, **fields})
@@ -578,6 +570,7 @@ async def test_nobody_confirms_on_top_of_a_forged_confirmation_but_everybody_may
     await two.alert()
     case = await two.decide("d-green")
     two.change(decisions=forged(case, clock, officer="g-grey")[1:])
+    two.ledger.is_asked = False
     with pytest.raises(ConflictError, match="no key of the roster signed for g-grey"):
         await two.decide("e-white")
     assert (await two.decide("e-white", "rejected")).status == "rejected"
@@ -669,6 +662,7 @@ async def test_one_person_whose_two_names_were_audited_one_after_the_other_is_on
     await two.decide("e-white")
     (first,) = two.case().decisions
     two.change(decisions=(), status="open")
+    two.ledger.is_asked = False
     another_operator(crew, "e-white-2")
     await two.decide("e-white-2")
     (second,) = two.case().decisions
@@ -703,6 +697,7 @@ async def test_nothing_counts_in_the_name_of_somebody_who_has_left_but_what_the_
     if change == "unheard of":
         work.ledger.entries.clear()
     crew.dismiss("d-green")
+    work.ledger.is_asked = False
     work.change(decisions=forged, told=())
     with pytest.raises(ConflictError, match="no key of the roster signed for"):
         await work.engage("e-white")
@@ -782,6 +777,7 @@ async def test_one_person_with_a_new_key_is_one(two, crew):
     await two.decide("e-white")
     (first,) = two.case().decisions
     two.change(decisions=(), status="open")
+    two.ledger.is_asked = False
     crew.renew("e-white")
     await two.decide("e-white")
     (second,) = two.case().decisions
@@ -792,16 +788,6 @@ async def test_one_person_with_a_new_key_is_one(two, crew):
     assert (credible.status, credible.decisions) == ("open", (first,))
     with pytest.raises(ConflictError, match="cannot be confirmed"):
         await two.engage("d-green")
-
-
-async def test_a_record_that_asks_for_fewer_people_than_were_armed_with_is_not_confirmed_by_them(two):
-    await two.alert()
-    await two.decide("e-white")
-    two.change(status="confirmed", response="red", confirmations_needed=1)
-    assert (await two.credible()).status == "open"
-    with pytest.raises(ConflictError, match="2 different people must, and the record is altered"):
-        await two.engage("d-green")
-    assert "alert.engaged" not in two.events()
 
 
 @pytest.mark.parametrize("altered", [{"status": "confirmed", "response": "red"}, {"status": "rejected"}])
@@ -833,7 +819,7 @@ async def test_nobody_takes_an_alert_off_the_backlog_by_calling_it_undecided(two
 async def test_what_is_shown_of_an_alert_is_what_officers_have_signed(two):
     await two.alert()
     await two.decide("e-white")
-    two.change(status="confirmed", response="red", confirmations_needed=1)
+    two.change(status="confirmed", response="red")
     shown = (await two.cases.show(CaseRequest(deployment="station-north", alert="a1b2c3"))).case
     (listed,) = (await two.cases.list(ListRequest(of=""))).cases
     for case in (shown, listed):
@@ -846,6 +832,26 @@ async def test_of_a_deployment_that_there_is_not_nobody_has_decided_anything(wor
     work.deployments.records.clear()
     (listed,) = (await work.cases.list(ListRequest(of=""))).cases
     assert (listed.status, listed.response, listed.decisions) == ("open", "", ())
+
+
+@pytest.mark.parametrize("verdict", ["confirmed", "rejected", "no_decision"])
+async def test_what_the_audit_holds_and_the_record_hides_stops_the_alert(two, verdict):
+    """Who can write the bucket puts an older record back: nothing is decided, shown or suggested on it."""
+    before = await two.alert()
+    await two.decide("d-green", verdict)
+    two.change(**dict(before))
+    for act in (two.decide("e-white"), two.cases.show(CaseRequest(deployment="station-north", alert="a1b2c3"))):
+        with pytest.raises(PermanentError, match=r"the audit tells of alert\.a1b2c3\.decided\.d-green"):
+            await act
+    assert two.wire.interventions == []
+
+
+async def test_no_intervention_is_suggested_over_a_rejection_that_the_record_hides(work):
+    await work.alert()
+    await work.decide("d-green", "rejected")
+    work.change(decisions=(recorded(work, "e-white"),), status="confirmed", response="red")
+    await work.cases.escalate_due()
+    assert work.wire.interventions == []
 
 
 async def test_every_decision_is_told_with_what_the_alert_is_now(two):

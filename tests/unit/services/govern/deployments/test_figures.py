@@ -121,19 +121,6 @@ def office_of(work):
     )  # fmt: skip
 
 
-async def test_a_confirmation_by_fewer_people_than_must_is_none_in_a_report_whatever_the_record_asks_for(
-    crew, clock, log
-):
-    work = Casework(crew, clock, log, confirmations=2)
-    await work.alert()
-    await work.decide("e-white")
-    work.change(status="confirmed", response="red", confirmations_needed=1)
-    reply = await figures_of(office_of(work)).figures(ASK)
-    (case,) = reply.cases
-    assert (case.status, case.confirmations_needed) == ("open", 2)
-    assert len(reply.missing) == 1
-
-
 async def test_the_stamp_is_that_of_the_profile(office):
     office.profiles["uk-police"].stamp = "EVALUATION"
     assert (await figures_of(office).figures(ASK)).stamp == "EVALUATION"

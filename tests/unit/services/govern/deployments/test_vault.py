@@ -5,7 +5,8 @@ import pytest
 from libs.errors import PermanentError, TransientError
 from libs.seals import Signer
 from proto.sealed import GOVERN
-from services.govern.deployments.vault import Shelves, Vault
+from services.govern.deployments.vault import Opener, Vault
+from services.govern.shelves import Shelves
 from tests.casework import Book
 from tests.examples import changed
 from tests.fakes import Shelf
@@ -65,7 +66,7 @@ async def test_a_record_that_somebody_else_sealed_is_none(bucket, signer, anchor
     await bucket.put(KEY, Signer.generate(GOVERN).seal(RECORD))
     with pytest.raises(PermanentError, match="not as govern wrote it"):
         await Vault(bucket, signer, anchor).get(KEY)
-    shelves = Shelves(Book(bucket), signer.public, log)
+    shelves = Shelves(Book(bucket), Opener(signer.public).open, log)
     assert shelves.get(KEY) is None
     assert shelves.all() == {}
     assert [entry["event"] for entry in log.entries] == ["record.refused"]
@@ -75,11 +76,11 @@ async def test_the_record_of_another_deployment_is_none(bucket, signer, anchor, 
     await bucket.put("station-south", signer.seal(RECORD))
     with pytest.raises(PermanentError, match="not as govern wrote it"):
         await Vault(bucket, signer, anchor).get("station-south")
-    assert Shelves(Book(bucket), signer.public, log).get("station-south") is None
+    assert Shelves(Book(bucket), Opener(signer.public).open, log).get("station-south") is None
 
 
 async def test_an_older_record_that_is_put_back_is_refused(bucket, signer, anchor, log):
-    vault, shelves = Vault(bucket, signer, anchor), Shelves(Book(bucket), signer.public, log)
+    vault, shelves = Vault(bucket, signer, anchor), Shelves(Book(bucket), Opener(signer.public).open, log)
     newer = RECORD.model_copy(update={"record_version": RECORD.record_version + 1, "state": "ended"})
     await vault.put(KEY, newer)
     assert (await vault.get(KEY))[0] == shelves.get(KEY) == newer
