@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from types import SimpleNamespace
 
-from libs.errors import TransientError
+from libs.errors import PermanentError, TransientError
 from proto import subjects
 from proto.cases import Intervention
 from proto.deployments import Binding, DeploymentRecord
@@ -56,7 +56,9 @@ class Ledger:
     async def append(self, request):
         if self.fails_at and request.id.endswith(self.fails_at):
             raise self.error
-        self.entries.setdefault(request.id, fit(request))
+        there = self.entries.setdefault(request.id, fit(request))
+        if (there.deed.who, there.deed.act) != (request.deed.who, request.deed.act):
+            raise PermanentError(f"the audit holds another act under {request.id}")
 
     async def find(self, act):
         return self.entries.get(act)

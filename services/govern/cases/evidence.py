@@ -1,7 +1,7 @@
 """What people decided, with the act that each has signed: nobody else can decide in their name, or in the record alone.
 
-Who can write the bucket of cases can spoil a case. He cannot make the audit say that somebody decided, nor make this
-program suggest an intervention: both are told only of what its officer has signed.
+The record is sealed by this program (`vault`), which says who wrote it and not who decided. So it is read through the
+signatures of officers: nothing is shown, told, counted or followed by an intervention that its officer has not signed.
 """
 
 from __future__ import annotations

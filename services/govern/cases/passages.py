@@ -36,8 +36,12 @@ class Passages:
         request = signed.request
         self._check(request, record)
         key = subjects.key(request.deployment, request.camera, request.subject, f"{request.at * 1000:.0f}")
-        passage = Passage(**request.model_dump(), noted_by=signed.who, noted_at=self._office.clock())
-        await self._office.ledger.append(_entry(key, signed, record))
+        entry = _entry(key, signed, record)
+        audited = await self._office.ledger.find(entry.id)  # by an act before, whose answer was lost
+        if audited is None:
+            await self._office.ledger.append(entry)
+        noted_by = audited.deed.who if audited is not None else signed.who
+        passage = Passage(**request.model_dump(), noted_by=noted_by, noted_at=self._office.clock())
         try:
             await self._store.replace(key, passage, 0)
         except Conflict:

@@ -809,7 +809,7 @@ async def test_nobody_hides_a_rejection_by_calling_the_alert_undecided(two):
     assert (await two.credible()).status == "rejected"
 
 
-async def test_nobody_takes_an_alert_off_the_backlog_by_calling_it_undecided(two):
+async def test_an_alert_that_one_of_two_confirmed_is_not_undecided_because_its_record_says_so(two):
     await two.alert()
     await two.decide("e-white")
     two.change(status="undecided")
