@@ -22,8 +22,8 @@ class Shelves(Generic[M]):
         self._mirror = mirror
         self._open = opened
         self._log = log
-        self._known: dict[str, tuple[bytes, M | None]] = {}
-        """By key: the signature last looked at, and the record if it is a good one."""
+        self._known: dict[str, tuple[Sealed, M | None]] = {}
+        """By key: what was last looked at, and the record if it is a good one."""
 
     def get(self, key: str) -> M | None:
         """The record under `key`."""
@@ -39,8 +39,8 @@ class Shelves(Generic[M]):
 
     def _opened(self, key: str, sealed: Sealed) -> M | None:
         known = self._known.get(key)
-        if known is None or known[0] != sealed.signature:
-            known = self._known[key] = (sealed.signature, self._checked(key, sealed))
+        if known is None or known[0] != sealed:
+            known = self._known[key] = (sealed, self._checked(key, sealed))
         return known[1]
 
     def _checked(self, key: str, sealed: Sealed) -> M | None:

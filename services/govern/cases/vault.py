@@ -1,7 +1,7 @@
 """The records of cases as they lie on the bus: sealed by this program, so that nobody else can write or change one.
 
 An older record of the same case can still be put back. What the audit tells of it and the record lacks shows that:
-see `Evidence.lacking`.
+see `Teller.lacking`.
 """
 
 from __future__ import annotations

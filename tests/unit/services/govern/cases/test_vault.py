@@ -67,6 +67,14 @@ async def test_what_somebody_else_altered_is_no_case(bucket, vault, shelves, alt
         assert await vault.all(CASE.deployment) == {}
 
 
+async def test_a_record_that_is_restored_is_read_again(bucket, shelves):
+    good = GOVERN.seal(CASE)
+    await bucket.put(KEY, good.model_copy(update={"body": b"junk"}))
+    assert shelves.get(KEY) is None
+    await bucket.put(KEY, good)
+    assert shelves.get(KEY) == CASE
+
+
 async def test_a_case_is_not_read_under_the_key_of_another(bucket, vault, shelves, log):
     other = subjects.key(CASE.deployment, "another")
     await bucket.put(other, GOVERN.seal(CASE))
