@@ -149,6 +149,9 @@ class Chain:
         Raises:
             TransientError: the server is away.
         """
+        async with self._lock:  # another writer may have told of it
+            if await self._stream.last_sequence(subjects.AUDIT) > self._last:
+                await self._read_on()
         told = [await self.find(act) for act in sorted(self._of_alerts.get(alert, set()).difference(but))]
         return [entry.id for entry in told if entry and (entry.deployment, entry.alert) == (deployment, alert)]
 

@@ -10,7 +10,7 @@ from proto import codec, subjects
 from proto.cases import Case
 from proto.deployments import DeploymentRecord
 from services.govern.cases.evidence import Evidence, left_out, nothing_said, without_acts
-from services.govern.cases.telling import TRIES, Teller
+from services.govern.cases.telling import TRIES, Teller, is_told_otherwise, tellings
 from services.govern.office import Office
 from services.govern.profiles.reading import Profile
 
@@ -49,12 +49,23 @@ class CaseBook:
         """The case, which is in the book now if it was not before; and told.
 
         Raises:
+            PermanentError: the audit tells of another alert under that id, or of more than there is a record of.
             TransientError: the server is away.
         """
+        raised = next(tellings(case)).audit
+        told = await self._office.ledger.find(raised.id)
+        if told is not None and is_told_otherwise(case, told):
+            raise PermanentError(f"the audit tells of another alert {case.alert}: see `watchline audit show`")
+        if await self._teller.lacking(case):  # there was a record
+            return await self.tell((await self.find(case.deployment, case.alert))[0])
         try:
             await self._office.cases.replace(subjects.key(case.deployment, case.alert), case, 0)
         except Conflict:
-            case = (await self.find(case.deployment, case.alert))[0]
+            try:
+                case = (await self.find(case.deployment, case.alert))[0]
+            except PermanentError:
+                await self._office.ledger.append(raised)  # so that the report says that an alert has no record
+                raise
         return await self.tell(case)
 
     async def change(self, deployment: str, alert: str, step: Callable[[Case], Case]) -> Case:

@@ -17,7 +17,7 @@ from typing import Literal
 from libs.bus import Conflict
 from libs.errors import TransientError
 from proto import subjects
-from proto.audit import Deed, Details, Event
+from proto.audit import AuditEntry, Deed, Details, Event
 from proto.cases import Adjudication, Case, Decision, Intervention
 from proto.deployments import DeploymentRecord
 from proto.messages import Message
@@ -70,6 +70,13 @@ def tellings(case: Case) -> Iterator[Telling]:
         yield Telling(_entry(case, "alert.engaged", deed, details), message)
 
 
+def is_told_otherwise(case: Case, told: AuditEntry) -> bool:
+    """Whether the audit tells of another alert under the id: of another person, camera, list or picture."""
+    raised = _raised(case).audit
+    other = [name for name in ("camera", "subject", "portrait_sha256") if told.details[name] != raised.details[name]]
+    return bool(other) or told.watch_list != raised.watch_list
+
+
 def untold(case: Case) -> list[Telling]:
     """What has happened to a case and is not told yet; of an alert that is deleted no intervention is suggested."""
     missing = [telling for telling in tellings(case) if telling.audit.id not in case.told]
@@ -98,6 +105,8 @@ class Teller:
         for telling in await self._tellable(case):
             if not aloud and isinstance(telling.message, Intervention):
                 continue
+            if isinstance(telling.message, Intervention):
+                await self._must_lack_nothing(case)  # also nothing that came while the rest was told
             await self._office.ledger.append(telling.audit)
             if aloud and telling.message is not None:
                 await self._publish(telling.message)
@@ -132,14 +141,17 @@ class Teller:
         known = {telling.audit.id for telling in tellings(case)}
         return await self._office.ledger.acts_of(case.deployment, case.alert, known)
 
+    async def _must_lack_nothing(self, case: Case) -> None:
+        if lacking := await self.lacking(case):
+            raise TransientError(f"the record of alert {case.alert} lacks {lacking[0]}, which the audit has")
+
     async def _tellable(self, case: Case) -> list[Telling]:
         """What is untold and credible; and an intervention only where nothing else is there.
 
         Raises:
             TransientError: the deployment is not there (yet), the audit is away, or tells of more than the record.
         """
-        if lacking := await self.lacking(case):
-            raise TransientError(f"the record of alert {case.alert} lacks {lacking[0]}, which the audit has")
+        await self._must_lack_nothing(case)
         record = self._office.all_deployments.get(subjects.key(case.deployment))
         if record is None:
             raise TransientError(f"the record of deployment {case.deployment} is not there (yet)")

@@ -441,3 +441,13 @@ async def test_ids_counts_and_hashes_are_taken(writer):
 async def test_a_field_that_is_no_id_is_refused(writer, field):
     with pytest.raises(PermanentError, match=field):
         await (await writer()).append(act(1, **{field: "x" * 1000}))
+
+
+async def test_what_another_writer_told_of_an_alert_is_known_before_anything_follows_from_it(writer):
+    one, other = await writer(), await writer()
+    named = {"event": "alert.decided", "deployment": "north", "alert": "a1"}
+    for number, officer in enumerate(("d-green", "e-white"), 1):
+        await one.append(act(number, id=f"alert.a1.decided.{officer}", **named))
+    await one.append(act(3, id="alert.a2.decided.d-green", **{**named, "alert": "a2"}))
+    assert await other.acts_of("north", "a1", {"alert.a1.decided.d-green"}) == ["alert.a1.decided.e-white"]
+    assert await other.acts_of("south", "a1", set()) == []

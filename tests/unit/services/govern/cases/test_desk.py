@@ -846,6 +846,35 @@ async def test_what_the_audit_holds_and_the_record_hides_stops_the_alert(two, ve
     assert two.wire.interventions == []
 
 
+async def test_an_alert_whose_record_is_gone_is_not_opened_anew(work):
+    await work.alert()
+    await work.decide("d-green", "rejected")
+    work.shelf.records.clear()
+    with pytest.raises(PermanentError):
+        await work.alert()
+    assert work.shelf.records == {}
+
+
+@pytest.mark.parametrize("fields", [{"subject": "S-9999"}, {"camera": "gate-9"}, {"watch_list": "missing"}])
+async def test_another_alert_does_not_take_the_id_of_one_that_the_audit_tells_of(work, fields):
+    await work.alert()
+    work.shelf.records.clear()
+    with pytest.raises(PermanentError, match="the audit tells of another alert a1b2c3"):
+        await work.cases.take_alert(work.an_alert(**fields))
+    assert work.shelf.records == {}
+
+
+async def test_an_alert_whose_place_is_taken_by_what_is_no_record_is_in_the_audit(work, monkeypatch):
+    async def forged(_key):
+        raise PermanentError("it is not as govern wrote it")
+
+    work.shelf.records["station-north.a1b2c3"] = None, 1
+    monkeypatch.setattr(work.shelf, "get", forged)
+    with pytest.raises(PermanentError, match="not as govern wrote it"):
+        await work.cases.take_alert(work.an_alert())
+    assert work.events() == ["alert.raised"]
+
+
 async def test_no_intervention_is_suggested_over_a_rejection_that_the_record_hides(work):
     await work.alert()
     await work.decide("d-green", "rejected")
