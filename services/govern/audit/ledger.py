@@ -117,8 +117,11 @@ class Chain:
 
     async def entries_of(self, event: Event, deployment: str) -> list[AuditEntry]:
         """All entries of an event in a deployment, the oldest first. Raises `TransientError`."""
-        opened = [self._opened(stored) async for stored in self._stream.stored(subjects.AUDIT, subjects.audit(event))]
-        return [entry for entry in opened if entry and (entry.event, entry.deployment) == (event, deployment)]
+        return [
+            entry
+            async for stored in self._stream.stored(subjects.AUDIT, subjects.audit(event))
+            if (entry := self._opened(stored)) is not None and (entry.event, entry.deployment) == (event, deployment)
+        ]
 
     async def append(self, request: AuditRequest) -> AuditEntry:
         """The entry of an act; the one that is there already where its id came before.

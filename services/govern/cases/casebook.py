@@ -56,17 +56,24 @@ class CaseBook:
         told = await self._office.ledger.find(raised.id)
         if told is not None and is_told_otherwise(case, told):
             raise PermanentError(f"the audit tells of another alert {case.alert}: see `watchline audit show`")
-        if await self._teller.lacking(case):  # there was a record
-            return await self.tell((await self.find(case.deployment, case.alert))[0])
+        if await self._is_put(case):
+            return await self.tell(case)
+        try:
+            there, _ = await self.find(case.deployment, case.alert)
+        except PermanentError:
+            await self._office.ledger.append(raised)  # so that the report says that an alert has no record
+            raise
+        return await self.tell(there)
+
+    async def _is_put(self, case: Case) -> bool:
+        """Whether the case is in the book now, and none was there before; nor is one gone of which the audit tells."""
+        if await self._teller.lacking(case):
+            return False
         try:
             await self._office.cases.replace(subjects.key(case.deployment, case.alert), case, 0)
         except Conflict:
-            try:
-                case = (await self.find(case.deployment, case.alert))[0]
-            except PermanentError:
-                await self._office.ledger.append(raised)  # so that the report says that an alert has no record
-                raise
-        return await self.tell(case)
+            return False
+        return True
 
     async def change(self, deployment: str, alert: str, step: Callable[[Case], Case]) -> Case:
         """The case after `step`, which is done again on what somebody else has written meanwhile; and told.

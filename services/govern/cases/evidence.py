@@ -6,6 +6,7 @@ signatures of officers: nothing is shown, told, counted or followed by an interv
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -73,6 +74,7 @@ class Evidence:
         Raises:
             TransientError: the audit is away.
         """
+        await asyncio.sleep(0)  # signatures take time, and officers wait for other answers
         profile = record.draft.profile
         decisions = tuple([one for one in case.decisions if await self._counts(case, one, profile)])
         status = status_of(decisions, case.confirmations_needed)

@@ -120,18 +120,6 @@ class Teller:
         else:
             await self._office.bus.publish(message, "")
 
-    async def _credible(self, case: Case, record: DeploymentRecord) -> Case:
-        """The case as far as its officers have signed it: see `Evidence.credible`. What is left out is logged.
-
-        Raises:
-            TransientError: the audit is away.
-        """
-        credible = await self._evidence.credible(case, record)
-        if what_was_said(credible) != what_was_said(case):
-            names = left_out(case, credible)
-            self._office.log.error("case.forged", alert=case.alert, officers=names, status=credible.status)
-        return credible
-
     async def lacking(self, case: Case) -> Sequence[str]:
         """The acts that the audit holds of a case and its record does not: an older record was put back, or is read.
 
@@ -146,7 +134,7 @@ class Teller:
             raise TransientError(f"the record of alert {case.alert} lacks {lacking[0]}, which the audit has")
 
     async def _tellable(self, case: Case) -> list[Telling]:
-        """What is untold and credible; and an intervention only where nothing else is there.
+        """What is untold and credible; and an intervention only where nothing else is there. What is not, is logged.
 
         Raises:
             TransientError: the deployment is not there (yet), the audit is away, or tells of more than the record.
@@ -155,8 +143,11 @@ class Teller:
         record = self._office.all_deployments.get(subjects.key(case.deployment))
         if record is None:
             raise TransientError(f"the record of deployment {case.deployment} is not there (yet)")
-        credible = await self._credible(case, record)
+        credible = await self._evidence.credible(case, record)
         altered = what_was_said(credible) != what_was_said(case)
+        if altered:
+            names = left_out(case, credible)
+            self._office.log.error("case.forged", alert=case.alert, officers=names, status=credible.status)
         return [
             telling
             for telling in untold(credible)
