@@ -86,11 +86,11 @@ class InferenceSettings(BaseSettings):
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` is CUDA where it works, else the CPU."""
     workers: int = Field(default=0, ge=0, le=64)
-    """Runs at a time; 0 is one a core on the CPU, and one on a GPU."""
+    """Runs at a time; 0 is one a core on the CPU, and four on a GPU."""
     threads: int = Field(default=1, ge=1, le=64)
     """Threads of one run on the CPU. Runs side by side use cores better than threads inside one run."""
-    max_batch: int = Field(default=16, ge=1, le=256)
-    """Most frames or chips of one run on a GPU; on the CPU a detector takes one frame a run."""
+    max_batch: int = Field(default=8, ge=1, le=256)
+    """Chips of one run on a GPU, filled up where fewer wait. A detector takes one frame a run."""
 
 
 class DataSettings(BaseSettings):

@@ -57,7 +57,8 @@ def _means(templates: Floats) -> Floats:
 @asynccontextmanager
 async def embed(host: Host) -> AsyncIterator[None]:
     """The program: an actor on the samples, and a desk for asks."""
-    session, lanes = open_session(load(EmbedSettings).model, load(InferenceSettings), host.log)
+    inference = load(InferenceSettings)
+    session, lanes = open_session(load(EmbedSettings).model, inference, host.log, inference.max_batch)
     model = SFace(session)
 
     def work(chips: list[Image]) -> Sequence[Floats]:

@@ -135,7 +135,7 @@ class Limit:
     def __init__(self, logger: Log) -> None:
         inference, self._settings = load(InferenceSettings), load(DetectSettings)
         session, _ = open_session(self._settings.model, inference, logger)
-        embedder, _ = open_session(load(EmbedSettings).model, inference, logger)
+        embedder, _ = open_session(load(EmbedSettings).model, inference, logger, inference.max_batch)
         self._yunet, self._sface = YuNet(session), SFace(embedder)
         self._least = load(EnrolmentSettings).min_score
 

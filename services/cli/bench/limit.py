@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -47,7 +46,7 @@ class LimitOptions:
     workers: int = 0
     decode_threads: int = 2
     ahead: int = 3
-    """Batches that wait in front of each worker, so that none is ever idle."""
+    """Frames that wait in front of each worker, so that none is ever idle."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +64,17 @@ class Models:
 
     def __init__(self, log: Log) -> None:
         inference, self._settings = load(InferenceSettings), load(DetectSettings)
-        session, lanes = open_session(self._settings.model, inference, log)
-        embedder, _ = open_session(load(EmbedSettings).model, inference, log)
+        session, _ = open_session(self._settings.model, inference, log)
+        embedder, _ = open_session(load(EmbedSettings).model, inference, log, EMBED_BATCH)
         self.provider = session.provider
-        self.batch = lanes.batch
         self._width_px = load(IngestSettings).detect_width_px
         self._yunet, self._sface = YuNet(session), SFace(embedder)
 
-    def detect(self, frames: list[Frame]) -> list[Faces]:
-        """The faces of each frame, in pixels of the full frame."""
-        images = [frame.scaled(self._width_px) for frame in frames]
-        found = self._yunet.detect(images, self._settings.min_score, self._settings.nms_iou)
-        return [_in_full_frame(*pair) for pair in zip(found, images, frames, strict=True)]
+    def detect(self, frame: Frame) -> Faces:
+        """The faces of the frame, in pixels of the full frame."""
+        image = frame.scaled(self._width_px)
+        (faces,) = self._yunet.detect([image], self._settings.min_score, self._settings.nms_iou)
+        return _in_full_frame(faces, image, frame)
 
     def embed(self, chips: list[Image]) -> int:
         """How many templates were made of the chips."""
@@ -98,9 +96,9 @@ class _Camera:
 
     def run(self, frames: Iterator[Frame], ahead: int) -> Work:
         """What came of the frames, when the last of them is done."""
-        asked: deque[tuple[list[Frame], Future[list[Faces]]]] = deque()
-        while batch := list(islice(frames, self.models.batch)):
-            asked.append((batch, self.pool.submit(self.models.detect, batch)))
+        asked: deque[tuple[Frame, Future[Faces]]] = deque()
+        for frame in frames:
+            asked.append((frame, self.pool.submit(self.models.detect, frame)))
             if len(asked) > ahead:
                 self._take(*asked.popleft())
         for waiting in asked:
@@ -110,13 +108,9 @@ class _Camera:
         self._embed()
         return Work(self.frames, self.faces, sum(done.result() for done in self.embeds))
 
-    def _take(self, frames: list[Frame], found: Future[list[Faces]]) -> None:
-        for frame, faces in zip(frames, found.result(), strict=True):
-            self._observe(frame, faces)
-
-    def _observe(self, frame: Frame, faces: Faces) -> None:
+    def _take(self, frame: Frame, found: Future[Faces]) -> None:
         """The decisions of services/ingest/reading.py."""
-        now_s = frame.source_time_s
+        faces, now_s = found.result(), frame.source_time_s
         update = self.tracker.update(now_s, faces.boxes, faces.detect_scores)
         self.frames += 1
         self.faces += int((update.track_ids != NO_TRACK).sum())

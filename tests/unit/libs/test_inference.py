@@ -1,5 +1,6 @@
 import asyncio
 import threading
+from typing import ClassVar
 
 import numpy as np
 import onnx
@@ -15,7 +16,15 @@ from libs.inference import Batcher, Session, SessionSettings
 @pytest.fixture
 def doubling(tmp_path):
     """A model that doubles `x`, of any batch."""
-    shape = ["batch", 2]
+    return saved_doubling(tmp_path, ["batch", 2])
+
+
+@pytest.fixture
+def doubling_of_any_width(tmp_path):
+    return saved_doubling(tmp_path, ["batch", "width"])
+
+
+def saved_doubling(tmp_path, shape):
     graph = helper.make_graph(
         [helper.make_node("Add", ["x", "x"], ["y"])],
         "doubling",
@@ -75,6 +84,53 @@ def test_cuda_that_loads_but_does_not_run_falls_back_to_the_cpu(doubling, monkey
     session = Session(doubling)
     assert session.provider == "cpu"
     assert session.run({"x": np.ones((1, 2), np.float32)})[0].sum() == 4
+
+
+class ClaimsCuda(onnxruntime.InferenceSession):
+    """A session that says it is on CUDA and notes the shapes it is given: what is planned anew is seen from them."""
+
+    opened: ClassVar[list[list[tuple[int, ...]]]] = []
+
+    def __init__(self, path, options, providers):
+        super().__init__(path, options, ["CPUExecutionProvider"])
+        self.shapes = []
+        self.opened.append(self.shapes)
+
+    def get_providers(self):
+        return ["CUDAExecutionProvider"]
+
+    def run(self, names, feeds):
+        self.shapes += [value.shape for value in feeds.values()]
+        return super().run(names, feeds)
+
+
+@pytest.fixture
+def shapes_on_cuda(monkeypatch):
+    """The shapes that each session on CUDA was given, in the order in which they were opened."""
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None)
+    monkeypatch.setattr("onnxruntime.InferenceSession", ClaimsCuda)
+    monkeypatch.setattr(ClaimsCuda, "opened", opened := [])
+    return opened
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 4, 5, 9])
+def test_on_cuda_every_run_is_a_whole_batch_and_the_answer_is_of_the_rows_asked(doubling, shapes_on_cuda, rows):
+    session = Session(doubling, SessionSettings(cuda_batch=4))
+    asked = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
+    (outcome,) = session.run({"x": asked})
+    np.testing.assert_array_equal(outcome, 2 * asked)
+    assert session.provider == "cuda"
+    assert {shape for shapes in shapes_on_cuda for shape in shapes} == {(4, 2)}
+
+
+def test_on_cuda_each_shape_keeps_a_session_and_the_longest_unused_gives_way(doubling_of_any_width, shapes_on_cuda):
+    session = Session(doubling_of_any_width, SessionSettings(cuda_batch=2))
+    for width in [1, 2, 1, 2, 3, 4, 5, 6, 7, 1, 8]:
+        (outcome,) = session.run({"x": np.ones((1, width), np.float32)})
+        np.testing.assert_array_equal(outcome, np.full((1, width), 2))
+    widths = [[width for _, width in shapes] for shapes in shapes_on_cuda]
+    assert widths == [[64, 8], [1, 1, 1], [2, 2], [3], [4], [5], [6], [7]]
 
 
 class Gate:
