@@ -292,9 +292,9 @@ async def test_a_long_handler_keeps_its_message(bus):
         return [candidates(probe)]
 
     handler = Handler(takes_its_time)
-    async with running(bus, handler, ack_wait_s=0.3):
+    async with running(bus, handler, ack_wait_s=1.0):
         await send(bus, 1)
-        asyncio.get_running_loop().call_later(1.2, go.set)  # four times the wait
+        asyncio.get_running_loop().call_later(2.5, go.set)  # more than twice the wait
         await until(settled(bus))
     assert handler.handled == [1]
 
