@@ -11,7 +11,6 @@ says in `details` what the clock said.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -28,15 +27,16 @@ from proto.messages import Message
 from proto.requests.audit import AuditRequest
 from proto.sealed import GOVERN, Sealed
 from services.govern.audit.details import fit
+from services.govern.audit.index import Index
 
 HEAD = "head"
 """The key of the newest head in bucket `heads`. A head that the chain came to contradict is kept under another."""
 TAIL = 256
 """Entries at the end of the chain whose seals and links are checked at start; `watchline audit verify` checks all."""
-VERSION = re.compile(r"deployment\.(?P<deployment>.+)\.(?P<version>[0-9]{1,9})")
-"""Ids of acts on deployments: the n-th made version n of the record."""
 TRIES = 100
 """How often another writer may come first."""
+AT_A_TIME = 100
+"""Entries that are opened before others of this program get their turn: some 20 ms."""
 
 
 class Stream(Protocol):
@@ -80,12 +80,9 @@ class Chain:
         self._last = 0
         self._digest = chain.GENESIS
         self._at = 0.0
-        self._places: dict[str, list[int]] = {}
-        """Where entries lie that say they are of an act, by the id of the act. Not all need be true."""
-        self._of_alerts: dict[str, set[str]] = {}
-        """Ids of acts by the alert they are about. Not all need be true."""
-        self._versions: dict[str, dict[int, str]] = {}
-        """By deployment and version of its record, the id of the act that made it. Not all need be true."""
+        self._index = Index()
+        self._seen: AuditHead | None = None
+        """What a chain that is being read from its beginning must agree with; `None` once it is read."""
         self._verified: dict[str, int] = {}
         """By deployment, the highest version whose entry was found to be true."""
         self._contradicted: set[str] = set()
@@ -117,11 +114,16 @@ class Chain:
 
     async def entries_of(self, event: Event, deployment: str) -> list[AuditEntry]:
         """All entries of an event in a deployment, the oldest first. Raises `TransientError`."""
-        return [
-            entry
-            async for stored in self._stream.stored(subjects.AUDIT, subjects.audit(event))
-            if (entry := self._opened(stored)) is not None and (entry.event, entry.deployment) == (event, deployment)
-        ]
+        entries = []
+        opened = 0
+        async for stored in self._stream.stored(subjects.AUDIT, subjects.audit(event)):
+            entry = self._opened(stored)
+            if entry is not None and (entry.event, entry.deployment) == (event, deployment):
+                entries.append(entry)
+            opened += 1
+            if opened % AT_A_TIME == 0:
+                await asyncio.sleep(0)
+        return entries
 
     async def append(self, request: AuditRequest) -> AuditEntry:
         """The entry of an act; the one that is there already where its id came before.
@@ -132,6 +134,7 @@ class Chain:
         """
         fitting = fit(request)
         async with self._lock:
+            await self._read_if_cut_short()
             return await self._append_once(fitting)
 
     async def find(self, act: str) -> AuditEntry | None:
@@ -140,11 +143,10 @@ class Chain:
         Raises:
             TransientError: the server is away.
         """
-        for place in self._places.get(act, ()):
-            stored = await self._stream.stored_at(subjects.AUDIT, place)
-            if stored is not None and (entry := self._opened(stored)) is not None and entry.id == act:
-                return entry
-        return None
+        async with self._lock:
+            if self._index.remembered(act) is None:
+                await self._catch_up()  # another writer may have told of it
+            return await self._find(act)
 
     async def acts_of(self, deployment: str, alert: str, but: Collection[str]) -> list[str]:
         """The ids of what happened to an alert, those in `but` left out.
@@ -152,21 +154,32 @@ class Chain:
         Raises:
             TransientError: the server is away.
         """
-        async with self._lock:  # another writer may have told of it
-            if await self._stream.last_sequence(subjects.AUDIT) > self._last:
-                await self._read_on()
-        told = [await self.find(act) for act in sorted(self._of_alerts.get(alert, set()).difference(but))]
+        async with self._lock:
+            await self._catch_up()
+            told = [await self._find(act) for act in sorted(self._index.acts_of(alert).difference(but))]
         return [entry.id for entry in told if entry and (entry.deployment, entry.alert) == (deployment, alert)]
+
+    async def _find(self, act: str) -> AuditEntry | None:
+        """As `find`, as far as this writer has read. What turns out to be no entry of the act is looked at once."""
+        if (remembered := self._index.remembered(act)) is not None:
+            return remembered
+        for place in self._index.places(act):
+            stored = await self._stream.stored_at(subjects.AUDIT, place)
+            if stored is not None and (entry := self._opened(stored)) is not None and entry.id == act:
+                self._index.remember(entry)
+                return entry
+            self._index.drop(act, place)
+        return None
 
     async def _append_once(self, request: AuditRequest) -> AuditEntry:
         for _ in range(TRIES):
-            if (there := await self.find(request.id)) is not None:
+            if (there := await self._find(request.id)) is not None:
                 self._must_be_of(there, request)
                 return there
             try:
                 return await self._append(request)
             except Conflict:
-                await self._read_on()
+                await self._catch_up()
         raise TransientError("other writers of the audit came first all the time")
 
     async def _append(self, request: AuditRequest) -> AuditEntry:
@@ -182,8 +195,7 @@ class Chain:
 
     def _must_be_of(self, there: AuditEntry, request: AuditRequest) -> None:
         """Does nothing where the entry is of the act. Raises `PermanentError`: one act would hide another."""
-        one, other = there.deed, request.deed
-        if (there.event, one.act, one.who, one.verb) != (request.event, other.act, other.who, other.verb):
+        if _what(there) != _what(request):
             if request.id not in self._contradicted:  # who is refused may ask again and again
                 self._contradicted.add(request.id)
                 self._log.error("audit.contradicted", sequence=there.sequence, id=request.id)
@@ -196,9 +208,9 @@ class Chain:
             TransientError: the server is away.
         """
         known = self._verified.get(key, 0)
-        newer = (version for version in self._versions.get(key, {}) if version > known)
-        for version in sorted(newer, reverse=True):
-            if await self.find(self._versions[key][version]) is not None:
+        versions = dict(self._index.versions(key))
+        for version in sorted((version for version in versions if version > known), reverse=True):
+            if await self.find(versions[version]) is not None:
                 self._verified[key] = version
                 return version
         return known
@@ -211,15 +223,23 @@ class Chain:
         self._log.warning("audit.clock_behind", seconds=round(self._at - now, 3))
         return self._at, {**details, "clock_said": now}
 
-    async def _read_on(self) -> None:
+    async def _catch_up(self) -> None:
         """Takes notice of what others have appended."""
+        await self._read_if_cut_short()
         last = await self._stream.last_sequence(subjects.AUDIT)
+        if last == self._last:
+            return
         if last < self._last or not await self._is_where_it_was():  # made anew under a program that runs
             await self.read()
             return
         async for stored in self._stream.stored(subjects.AUDIT, first=self._last + 1):
             self._note(stored.sequence, stored.data, self._opened(stored))
         self._last = max(self._last, last)
+
+    async def _read_if_cut_short(self) -> None:
+        """Reads the chain where an outage cut a reading short."""
+        if self._seen is not None:
+            await self.read()
 
     async def _is_where_it_was(self) -> bool:
         """Whether the last entry that is known lies in the stream as it did."""
@@ -238,12 +258,7 @@ class Chain:
         self._last, self._digest = place, chain.digest(data)
         if entry is not None:
             self._at = max(self._at, entry.at)
-        if (act := entry.id if entry is not None else chain.claimed_id(data)) is not None:
-            self._places.setdefault(act, []).append(place)
-            if act.startswith("alert."):
-                self._of_alerts.setdefault(act.split(".")[1], set()).add(act)
-            if (found := VERSION.fullmatch(act)) is not None:
-                self._versions.setdefault(subjects.key(found["deployment"]), {})[int(found["version"])] = act
+            self._index.note(entry.id, place)
 
     # -- at start
 
@@ -252,16 +267,26 @@ class Chain:
 
         What was known before stays so: the chain must agree with the last head that this program has seen.
         """
-        began, seen = time.monotonic(), self.head
-        self._last, self._digest, self._places = 0, chain.GENESIS, {}
+        began = time.monotonic()
+        self._seen = self._seen or self.head
+        self._last, self._digest, self._index = 0, chain.GENESIS, Index()
         last = await self._stream.last_sequence(subjects.AUDIT)
         verifier = chain.Verifier(self._signer.public, first=max(1, last - TAIL + 1))
         async for stored in self._stream.stored(subjects.AUDIT):
-            entry = verifier.take(stored.sequence, stored.data) if stored.sequence >= verifier.first else None
-            self._note(stored.sequence, stored.data, entry)
+            if stored.sequence >= verifier.first:
+                self._note(stored.sequence, stored.data, verifier.take(stored.sequence, stored.data))
+            else:
+                self._note_unopened(stored)
         self._last = max(self._last, last)
         self._log.info("audit.opened", entries=self._last, seconds=round(time.monotonic() - began, 3))
-        await self._report(verifier, [seen] if seen.sequence else [])
+        await self._report(verifier, [self._seen] if self._seen.sequence else [])
+        self._seen = None
+
+    def _note_unopened(self, stored: Stored) -> None:
+        """As `_note`, of what lies there as it says: opening all seals takes six times as long."""
+        self._note(stored.sequence, stored.data, None)
+        if (act := chain.claimed_id(stored.data)) is not None:
+            self._index.note(act, stored.sequence)
 
     async def _report(self, verifier: chain.Verifier, seen: list[AuditHead]) -> None:
         """Logs what is wrong with the tail, keeps the head that proves it, and writes it into the chain."""
@@ -297,6 +322,12 @@ async def open_heads(heads: Heads, signer: Signer) -> dict[str, AuditHead]:
         except SealError:
             continue
     return opened
+
+
+def _what(act: AuditEntry | AuditRequest) -> tuple[str, ...]:
+    """What makes an act the same one when it is told again."""
+    deed = act.deed
+    return act.event, act.deployment, act.watch_list, act.alert, deed.act, deed.who, deed.verb
 
 
 def _sequence(head: AuditHead) -> int:

@@ -21,10 +21,12 @@ NOW = 1_700_000_000.0
 
 
 class Stream:
-    """A stream of one subject; `before_appending` may be set to get in between, once."""
+    """A stream of one subject; `before_appending` may be set to get in between, once, and `reading` at each reading."""
 
     def __init__(self):
         self.data = []
+        self.looked_at = []
+        self.reading = None
         self.before_appending = None
         self.loses_the_answer = False
 
@@ -41,10 +43,13 @@ class Stream:
         return len(self.data)
 
     async def stored(self, _stream, _subject=">", first=1):
+        if self.reading is not None:
+            await self.reading()
         for sequence, data in list(enumerate(self.data, start=1))[first - 1 :]:
             yield Stored(sequence, "audit", 0.0, data)
 
     async def stored_at(self, _stream, sequence):
+        self.looked_at.append(sequence)
         return Stored(sequence, "audit", 0.0, self.data[sequence - 1]) if sequence <= len(self.data) else None
 
     async def last_sequence(self, _stream):
@@ -116,15 +121,25 @@ async def test_an_act_that_came_before_is_the_entry_that_is_there(writer, stream
 
 
 @pytest.mark.parametrize(
-    "change", [{"event": "deployment.ended"}, {"who": "a-jones"}, {"verb": "end"}, {"act": "b2" * 32}]
+    "change",
+    [
+        {"event": "deployment.ended"},
+        {"deployment": "d2"},
+        {"watch_list": "wanted"},
+        {"alert": "a1b2c3"},
+        {"who": "a-jones"},
+        {"verb": "end"},
+        {"act": "b2" * 32},
+    ],
 )
 async def test_another_act_under_the_same_id_is_refused_each_time_and_logged_once(writer, stream, log, change):
     ledger = await writer()
     await ledger.append(act(1))
-    deed = act(1).deed.model_copy(update=change)
+    is_of_deed = set(change) <= {"who", "verb", "act"}
+    other = {"deed": act(1).deed.model_copy(update=change)} if is_of_deed else change
     for _ in range(2):
         with pytest.raises(PermanentError, match=r"another act under deployment\.d1\.1, at 1"):
-            await ledger.append(act(1, **(change if "event" in change else {"deed": deed})))
+            await ledger.append(act(1, **other))
     assert len(stream.data) == 1
     assert [entry["event"] for entry in log.entries].count("audit.contradicted") == 1
 
@@ -139,6 +154,72 @@ async def test_the_audit_knows_the_highest_version_of_each_deployment_and_goes_b
         await knows.append(act(2, id=f"deployment.other.{1 + (knows is ledger)}"))
         assert await knows.version_of("station-north") == 3
         assert await knows.version_of("station-south") == 0
+
+
+async def test_what_another_writer_told_is_found(writer, stream):
+    ledger, other = await writer(), await writer()
+    told = await other.append(act(1))
+    assert await ledger.find(act(1).id) == told
+
+
+async def test_an_entry_that_was_found_is_not_fetched_again(writer, stream):
+    await (await writer()).append(act(1))
+    ledger = await writer()
+    found = [await ledger.find(act(1).id) for _ in range(5)]
+    assert [entry.id for entry in found] == [act(1).id] * 5
+    assert stream.looked_at == [1]
+
+
+async def test_a_flood_of_foreign_entries_about_an_alert_is_looked_at_once(writer, stream):
+    stranger = Signer.generate("govern")
+    await (await writer()).append(act(1, id="alert.a1b2c3.raised", deployment="north", alert="a1b2c3"))
+    for number in range(2, TAIL + 12):
+        forged = act(1, id=f"alert.a1b2c3.forged{number}", deployment="north", alert="a1b2c3")
+        stream.data.append(codec.encode(stranger.seal(chain.following(forged, number, chain.GENESIS, NOW))))
+    ledger = await writer()
+    stream.looked_at.clear()
+    for _ in range(3):
+        assert await ledger.acts_of("north", "a1b2c3", ()) == ["alert.a1b2c3.raised"]
+    assert sorted(set(stream.looked_at)) == sorted(stream.looked_at)
+
+
+async def test_what_is_there_is_found_while_the_chain_is_read_again(writer, stream):
+    ledger = await writer()
+    for number in (1, 2, 3):
+        await ledger.append(act(number))
+    del stream.data[2:]
+    reading, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait():
+        reading.set()
+        await go_on.wait()
+
+    stream.reading = wait
+    appending = asyncio.create_task(ledger.append(act(4)))
+    await reading.wait()
+    finding = asyncio.create_task(ledger.find(act(2).id))
+    await asyncio.sleep(0)
+    go_on.set()
+    found, _ = await asyncio.gather(finding, appending)
+    assert found.id == act(2).id
+
+
+async def test_a_chain_that_was_cut_is_told_of_even_if_an_outage_cuts_the_reading_short(writer, stream, heads, log):
+    ledger = await writer()
+    for number in range(1, 6):
+        await ledger.append(act(number))
+    stream.data.clear()
+
+    async def outage():
+        stream.reading = None
+        raise TransientError("the server is away")
+
+    stream.reading = outage
+    with pytest.raises(TransientError):
+        await ledger.append(act(6))
+    await ledger.append(act(7))
+    assert ids(stream) == ["audit.broken.cut.1", "deployment.d7.1"]
+    assert "audit.broken" in [entry["event"] for entry in log.entries]
 
 
 async def test_a_chain_that_is_exchanged_for_another_as_long_is_found_out_at_the_next_act(writer, stream, heads):

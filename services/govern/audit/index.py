@@ -1,0 +1,75 @@
+"""Where in the chain the entries lie, and the entries that were looked at last."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+from proto import subjects
+from proto.audit import AuditEntry
+
+REMEMBERED = 4096
+"""Entries that need not be fetched again: some 15 MB, the acts of as many alerts as people look at in a day."""
+VERSION = re.compile(r"deployment\.(?P<deployment>.+)\.(?P<version>[0-9]{1,9})")
+"""Ids of acts on deployments: the n-th made version n of the record."""
+
+
+class Index:
+    """The places of entries by what is asked for. Of an entry whose seal nobody has looked at yet, what it claims."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[int]] = {}
+        self._alerts: dict[str, set[str]] = {}
+        self._versions: dict[str, dict[int, str]] = {}
+        self._remembered: OrderedDict[str, AuditEntry] = OrderedDict()
+
+    def note(self, act: str, place: int) -> None:
+        """Takes notice that an entry of that act lies at `place`, or says so."""
+        self._places.setdefault(act, []).append(place)
+        if (alert := _alert_of(act)) is not None:
+            self._alerts.setdefault(alert, set()).add(act)
+        if (found := VERSION.fullmatch(act)) is not None:
+            self._versions.setdefault(subjects.key(found["deployment"]), {})[int(found["version"])] = act
+
+    def drop(self, act: str, place: int) -> None:
+        """Forgets a place where no entry of the act lies after all."""
+        places = self._places[act]
+        places.remove(place)
+        if places:
+            return
+        del self._places[act]
+        if (alert := _alert_of(act)) is not None:
+            self._alerts[alert].discard(act)
+        if (found := VERSION.fullmatch(act)) is not None:
+            self._versions[subjects.key(found["deployment"])].pop(int(found["version"]), None)
+
+    def places(self, act: str) -> Sequence[int]:
+        """Where entries of the act lie, the oldest first."""
+        return tuple(self._places.get(act, ()))
+
+    def acts_of(self, alert: str) -> set[str]:
+        """The ids of acts about an alert."""
+        return set(self._alerts.get(alert, ()))
+
+    def versions(self, deployment: str) -> Mapping[int, str]:
+        """By version of the record of a deployment (by its key), the id of the act that made it."""
+        return self._versions.get(deployment, {})
+
+    def remember(self, entry: AuditEntry) -> None:
+        """Keeps an entry that was found to be true, and forgets the one that was not asked for longest."""
+        self._remembered[entry.id] = entry
+        if len(self._remembered) > REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    def remembered(self, act: str) -> AuditEntry | None:
+        """The entry of the act, if it was looked at lately."""
+        if act in self._remembered:
+            self._remembered.move_to_end(act)
+        return self._remembered.get(act)
+
+
+def _alert_of(act: str) -> str | None:
+    """The alert that an act with this id is about, if it is about one."""
+    kind, _, rest = act.partition(".")
+    return rest.partition(".")[0] if kind == "alert" else None
