@@ -160,6 +160,11 @@ class DeploymentRecord(Message):
         """The name of the deployment."""
         return self.draft.deployment
 
+    @property
+    def closed(self) -> bool:
+        """Whether its data is deleted, or being deleted: nothing can be decided any more."""
+        return self.deleting or self.state in ("purged", "refused")
+
     def by(self, verb: str) -> str:
         """Who last did `verb`; empty where nobody did."""
         return next((deed.who for deed in reversed(self.deeds) if deed.verb == verb), "")

@@ -6,6 +6,7 @@ so that programs of two versions can talk; the type of a field never changes.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import cache
 from typing import Annotated, Any, ClassVar
@@ -144,10 +145,17 @@ class Candidates(Sighting):
     """JPEG; empty when nobody resembled the probe."""
 
 
+def alert_id(deployment: str, camera: str, track: str, subject: str, seed: bool) -> str:
+    """The id of an alert: the same however often a track raises one for the same subject; a seed's is another."""
+    kind = "seed" if seed else "alert"
+    return hashlib.sha256("|".join([kind, deployment, camera, track, subject]).encode()).hexdigest()[:24]
+
+
 class Alert(Message):
     """A track resembles a subject of a watch list at or over the deployment's threshold. A person must decide."""
 
     id: str
+    """`alert_id` of the fields below: `govern` takes no other."""
     deployment: Name
     record_version: int
     camera: Name

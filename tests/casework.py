@@ -16,9 +16,10 @@ from services.govern.cases.evidence import Evidence, left_out
 from services.govern.office import Office
 from services.govern.profiles.reading import load_profiles
 from services.govern.settings import GovernSettings
-from tests.examples import changed
+from tests.examples import ALERT, an_alert, changed
 from tests.fakes import Shelf
 
+KEY = subjects.key("station-north", ALERT)
 KEPT_S = 24 * 3600.0
 ESCALATED_AFTER_S = 300.0
 
@@ -57,16 +58,24 @@ class Ledger:
         if self.fails_at and request.id.endswith(self.fails_at):
             raise self.error
         there = self.entries.setdefault(request.id, fit(request))
-        if (there.deed.who, there.deed.act) != (request.deed.who, request.deed.act):
+        if _what(there) != _what(request):
             raise PermanentError(f"the audit holds another act under {request.id}")
+        return there
 
     async def find(self, act):
         return self.entries.get(act)
 
     async def acts_of(self, deployment, alert, but):
         told = self.entries.values() if self.is_asked else ()
-        found = {entry.id for entry in told if (entry.deployment, entry.alert) == (deployment, alert)}
+        of_alerts = [entry for entry in told if entry.id.startswith("alert.")]
+        found = {entry.id for entry in of_alerts if (entry.deployment, entry.alert) == (deployment, alert)}
         return sorted(found - set(but))
+
+
+def _what(act):
+    """What makes it the same act, as `services.govern.audit.ledger` has it."""
+    deed = act.deed
+    return act.event, act.deployment, act.watch_list, act.alert, deed.act, deed.who, deed.verb
 
 
 def _kind_of(message):
@@ -152,27 +161,28 @@ class Casework:
         self.deployments.records[record.id] = record, revision + 1
         return record
 
+    def bind(self, **fields):
+        """Arms the deployment with other values."""
+        bound = self.deployments.records["station-north"][0].binding
+        return self.put_deployment(binding=bound.model_copy(update=fields))
+
     def an_alert(self, **fields):
         values = {"captured_at": self.clock.now - 1.5, "raised_at": self.clock.now, "portrait_sha256": "d4" * 32}
-        return changed("alert", **{**values, **fields})
+        return an_alert(**{**values, **fields})
 
     async def alert(self, **fields):
         """The case of an alert that is raised now."""
-        await self.cases.take_alert(self.an_alert(**fields))
-        return self.case()
+        alert = self.an_alert(**fields)
+        await self.cases.take_alert(alert)
+        return self.case(alert.id)
 
-    async def alert_of(self, alert):
-        """The case of an alert with that id."""
-        await self.cases.take_alert(self.an_alert(id=alert))
-        return self.case(alert)
-
-    def case(self, alert="a1b2c3"):
+    def case(self, alert=ALERT):
         return self.shelf.records[subjects.key("station-north", alert)][0]
 
     def change(self, **fields):
         """Changes the case behind everybody's back."""
-        record, revision = self.shelf.records["station-north.a1b2c3"]
-        self.shelf.records["station-north.a1b2c3"] = record.model_copy(update=fields), revision + 1
+        record, revision = self.shelf.records[KEY]
+        self.shelf.records[KEY] = record.model_copy(update=fields), revision + 1
 
     async def credible(self):
         """The case as far as officers have signed it."""
@@ -182,7 +192,7 @@ class Casework:
         return left_out(self.case(), await self.credible())
 
     def act(self, who, kind, **fields):
-        values = {"deployment": "station-north", **({} if kind == "passage_request" else {"alert": "a1b2c3"})}
+        values = {"deployment": "station-north", **({} if kind == "passage_request" else {"alert": ALERT})}
         return self.crew.act(who, changed(kind, **{**values, **fields}), self.clock)
 
     async def decide(self, who, verdict="confirmed", **fields):

@@ -26,7 +26,7 @@ from services.govern.office import Office
 from services.govern.settings import GovernSettings
 from services.govern.shelves import Shelves
 from tests.casework import Book, profile
-from tests.examples import changed
+from tests.examples import ALERT, an_alert, changed
 from tests.waiting import until
 
 NORTH = "station-north"
@@ -42,18 +42,18 @@ class Room:
         self.heard = []
 
     async def act(self, name, who, kind, **fields):
-        sealed = self.crew.act(who, changed(kind, **{"deployment": NORTH, "alert": "a1b2c3", **fields}), self.clock)
+        sealed = self.crew.act(who, changed(kind, **{"deployment": NORTH, "alert": ALERT, **fields}), self.clock)
         return (await self.bus.ask(f"{subjects.CASES}.{name}", sealed, CaseReply)).case
 
     async def decide(self, who, verdict="confirmed", **fields):
         return await self.act("adjudicate", who, "adjudicate_request", verdict=verdict, **fields)
 
-    async def case(self, alert="a1b2c3"):
+    async def case(self, alert=ALERT):
         found = await case_vault(self.bus, self.crew).get(subjects.key(NORTH, alert))
         return found[0] if found else None
 
     async def raise_alert(self, **fields):
-        alert = changed("alert", raised_at=self.clock.now, captured_at=self.clock.now - 1, **fields)
+        alert = an_alert(raised_at=self.clock.now, captured_at=self.clock.now - 1, **fields)
         await self.bus.publish(alert, "")
 
         async def is_told():
@@ -61,6 +61,7 @@ class Room:
             return case is not None and bool(case.told)
 
         await until(is_told)
+        return alert.id
 
     async def listen(self, message):
         if not message.subject.startswith(("$JS.", "_INBOX.")) or RED in message.data:

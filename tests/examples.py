@@ -7,7 +7,7 @@ later must have a default, and its value here must be that default.
 import numpy as np
 
 from proto import messages, records
-from proto.messages import Message
+from proto.messages import Message, alert_id
 from proto.quality import Quality
 from tests.governance_examples import GOVERNANCE_EXAMPLES
 
@@ -164,3 +164,14 @@ def changed(kind, **fields):
     example = EXAMPLES[kind]
     values = {name: getattr(example, name) for name in type(example).model_fields}
     return type(example).model_validate({**values, **fields})
+
+
+def an_alert(**fields):
+    """The example of an alert with other values in some fields; under its own id, where a test gives it no other."""
+    alert = changed("alert", **fields)
+    own = alert_id(alert.deployment, alert.camera, alert.track, alert.subject, alert.seed)
+    return alert if "id" in fields else alert.model_copy(update={"id": own})
+
+
+ALERT = an_alert().id
+"""The alert that is raised where a test says nothing else."""

@@ -10,12 +10,6 @@ from proto.messages import Alert, Candidates
 from proto.records import Raised, TrackState
 
 
-def alert_id(seen: Candidates, subject: str, seed: bool) -> str:
-    """The same id however often the same track raises an alert for the same subject; a seed's is another."""
-    parts = [seen.deployment, seen.camera, seen.track, subject, *(["seed"] if seed else [])]
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]
-
-
 def cooldown_key(seen: Candidates, subject: str, seed: bool) -> str:
     """Where the recent alerts for a subject at a camera are noted: those of seeds elsewhere."""
     return subjects.key(*(["seed"] if seed else []), seen.deployment, seen.camera, subject)

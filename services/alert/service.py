@@ -26,10 +26,10 @@ from libs.settings import TrustSettings, load
 from libs.warrants import open_warrants
 from proto import subjects
 from proto.deployments import Warrant
-from proto.messages import Alert, Candidates, Message
+from proto.messages import Alert, Candidates, Message, alert_id
 from proto.records import Raised, RecentAlert, RecentAlerts, TrackState
 from services.alert.fusion import fuse
-from services.alert.raising import alert_id, alert_message, cooldown_key
+from services.alert.raising import alert_message, cooldown_key
 from services.alert.seeds import by_kind, scores_by_kind
 from services.alert.settings import AlertSettings
 
@@ -137,7 +137,7 @@ class Alerter:
             score = fuse(samples, candidate.subject, warrant.floor)
             if (candidate.subject, seed) in known or score < warrant.threshold:
                 continue
-            alert = alert_id(seen, candidate.subject, seed)
+            alert = alert_id(seen.deployment, seen.camera, seen.track, candidate.subject, seed)
             if await self._may_raise(seen, candidate.subject, seed, warrant):
                 if not seed:  # nobody compares it: a seed is counted, not decided about
                     await self._memory.portraits.put(subjects.alert_portrait(alert), seen.portrait)
@@ -157,7 +157,8 @@ class Alerter:
         key = cooldown_key(seen, subject, seed)
         found = await self._memory.cooldowns.get(key)
         recent, revision = found or (RecentAlerts(alerts=()), 0)
-        this = RecentAlert(alert=alert_id(seen, subject, seed), captured_at=seen.captured_at)
+        alert = alert_id(seen.deployment, seen.camera, seen.track, subject, seed)
+        this = RecentAlert(alert=alert, captured_at=seen.captured_at)
         if recent.has(this):
             return True
         if recent.forbid(this, warrant.cooldown_s):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from libs.bus import Conflict
 from libs.errors import ConflictError, MissingError, PermanentError, TransientError
@@ -10,7 +11,7 @@ from proto import codec, subjects
 from proto.cases import Case
 from proto.deployments import DeploymentRecord
 from services.govern.cases.evidence import Evidence, left_out, nothing_said, without_acts
-from services.govern.cases.telling import TRIES, Teller, is_told_otherwise, tellings
+from services.govern.cases.telling import TRIES, Teller, contradiction, is_told_otherwise, tellings
 from services.govern.office import Office
 from services.govern.profiles.reading import Profile
 
@@ -35,67 +36,59 @@ class CaseBook:
             PermanentError: its record is not as this program wrote it, or older than the audit tells of.
             TransientError: the server is away.
         """
-        found = await self._office.cases.get(subjects.key(deployment, alert))
-        if found is None:
-            raise MissingError(f"there is no alert {alert} of deployment {deployment}: see `watchline alerts list`")
-        if lacking := await self._teller.lacking(found[0]):
-            self._office.log.error("case.put_back", alert=alert, lacks=list(lacking))
-            raise PermanentError(
-                f"the audit tells of {lacking[0]}, and the record of the alert does not: restore the bucket of cases"
-            )
-        return found
+        seen = 0
+        for _ in range(TRIES):
+            found = await self._office.cases.get(subjects.key(deployment, alert))
+            if found is None:
+                raise MissingError(f"there is no alert {alert} of deployment {deployment}: see `watchline alerts list`")
+            lacking = await self._teller.lacking(found[0])
+            if not lacking:
+                return found
+            if found[1] == seen:
+                break
+            seen = found[1]  # it may have been written between the two looks: the next one has it
+        self._office.log.error("case.put_back", alert=alert, lacks=list(lacking))
+        raise PermanentError(
+            f"the audit tells of {lacking[0]}, and the record of the alert does not: restore the bucket of cases"
+        )
 
     async def open(self, case: Case) -> Case:
-        """The case, which is in the book now if it was not before; and told.
+        """The case, which is in the audit and in the book now if it was not before; and told.
 
         Raises:
             PermanentError: the audit tells of another alert under that id, or of more than there is a record of.
             TransientError: the server is away.
         """
         raised = next(tellings(case)).audit
-        told = await self._office.ledger.find(raised.id)
-        if told is not None and is_told_otherwise(case, told):
+        told = await self._office.ledger.find(raised.id) or await self._office.ledger.append(raised)
+        if is_told_otherwise(raised, told):
+            await self._office.ledger.append(contradiction(case, self.now()))
             raise PermanentError(f"the audit tells of another alert {case.alert}: see `watchline audit show`")
-        if await self._is_put(case):
-            return await self.tell(case)
-        try:
-            there, _ = await self.find(case.deployment, case.alert)
-        except PermanentError:
-            await self._office.ledger.append(raised)  # so that the report says that an alert has no record
-            raise
+        if not await self._teller.lacking(case):
+            with suppress(Conflict):  # it is in the book
+                await self._office.cases.replace(subjects.key(case.deployment, case.alert), case, 0)
+        there, _ = await self.find(case.deployment, case.alert)
         return await self.tell(there)
-
-    async def _is_put(self, case: Case) -> bool:
-        """Whether the case is in the book now, and none was there before; nor is one gone of which the audit tells."""
-        if await self._teller.lacking(case):
-            return False
-        try:
-            await self._office.cases.replace(subjects.key(case.deployment, case.alert), case, 0)
-        except Conflict:
-            return False
-        return True
 
     async def change(self, deployment: str, alert: str, step: Callable[[Case], Case]) -> Case:
         """The case after `step`, which is done again on what somebody else has written meanwhile; and told.
 
-        A decision stands once it is written: what cannot be told now is told at the next look.
-
         Raises:
             PermanentError: what `step` raises.
-            TransientError: the server is away; or others write all the time.
+            TransientError: the server is away, or others write all the time; or the case is written, and the audit does
+                not have it (yet). The same again is answered once it has.
         """
         record = await self.deployment(deployment)
         for _ in range(TRIES):
             before, revision = await self.find(deployment, alert)
             case = step(before)
-            if case == before:
-                return case
-            await self._check(case, record)
-            try:
-                await self._office.cases.replace(subjects.key(deployment, alert), case, revision)
-            except Conflict:
-                continue
-            return await self._tell_if_possible(case)
+            if case != before:
+                await self._check(case, record)
+                try:
+                    await self._office.cases.replace(subjects.key(deployment, alert), case, revision)
+                except Conflict:
+                    continue
+            return await self.tell(case)
         raise TransientError(f"alert {alert} is being changed by others: look again")
 
     async def credible(self, case: Case) -> Case:
@@ -128,13 +121,6 @@ class CaseBook:
         """The case, with all that has happened to it told: see `Teller.tell`. Raises `TransientError`."""
         return await self._teller.tell(subjects.key(case.deployment, case.alert), case, aloud)
 
-    async def _tell_if_possible(self, case: Case) -> Case:
-        try:
-            return await self.tell(case)
-        except TransientError as error:
-            self._office.log.warning("case.waits", alert=case.alert, reason=error.reason)
-            return case
-
     async def deployment(self, name: str) -> DeploymentRecord:
         """The record of a deployment. Raises `MissingError`, `TransientError`."""
         found = await self._office.deployments.get(subjects.key(name))
@@ -142,14 +128,13 @@ class CaseBook:
             raise MissingError(f"there is no deployment {name}: see `watchline deployment list`")
         return found[0]
 
+    def now(self) -> float:
+        """The time, in Unix seconds."""
+        return self._office.clock()
+
     def profile(self, record: DeploymentRecord) -> Profile | None:
         """The rules that the deployment runs under; `None` where their file is gone."""
         return self._office.profiles.get(record.draft.profile)
-
-
-def is_closed(record: DeploymentRecord) -> bool:
-    """Whether the data of a deployment is deleted, or being deleted: nothing can be decided any more."""
-    return record.deleting or record.state in ("purged", "refused")
 
 
 def page_of(cases: Iterable[Case], after: str, count: int = PAGE_CASES) -> tuple[tuple[Case, ...], str]:

@@ -28,7 +28,7 @@ from proto.requests.alerts import (
 from proto.requests.listing import ListRequest
 from proto.sealed import Sealed
 from services.govern.cases import verdicts
-from services.govern.cases.casebook import CaseBook, is_closed, page_of
+from services.govern.cases.casebook import CaseBook, page_of
 from services.govern.cases.escalation import Escalation
 from services.govern.cases.evidence import decided_with, decision_of, outcome_of, without_acts
 from services.govern.cases.intake import open_case
@@ -117,7 +117,7 @@ class Cases:
         """The deployment, in which the officer may act and people may still decide."""
         record = await self._book.deployment(deployment)
         signed.must_act_under(record.draft.profile)
-        if is_closed(record):
+        if record.closed:
             raise ConflictError(
                 f"deployment {deployment} is {record.state} and its data deleted: nothing can be decided"
             )

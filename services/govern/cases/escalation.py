@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proto.cases import Case
-from services.govern.cases.casebook import CaseBook, is_closed
+from services.govern.cases.casebook import CaseBook
 from services.govern.cases.telling import untold
 from services.govern.office import Office
 from services.govern.surviving import surviving
@@ -30,10 +30,10 @@ class Escalation:
         record = await self._book.deployment(case.deployment)
         profile = self._book.profile(record)
         after_s = profile.escalated_after_s if profile else ESCALATED_AFTER_S
-        if self._is_due(case, after_s) and not is_closed(record):
+        if self._is_due(case, after_s) and not record.closed:
             await self._book.change(case.deployment, case.alert, self._escalated)
         elif untold(case):
-            await self._book.tell(case, aloud=not is_closed(record))
+            await self._book.tell(case, aloud=not record.closed)
 
     def _is_due(self, case: Case, after_s: float) -> bool:
         return _may_escalate(case) and self._office.clock() >= case.raised_at + after_s

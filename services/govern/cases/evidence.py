@@ -15,7 +15,7 @@ from libs.errors import PermanentError
 from libs.officers import Officer, Roster, Signed
 from libs.seals import PublicKey
 from proto import codec
-from proto.audit import Event
+from proto.audit import AuditEntry, Event
 from proto.cases import Case, Decision, Outcome
 from proto.deployments import DeploymentRecord
 from proto.requests.alerts import AdjudicateRequest, EngagementRequest
@@ -59,8 +59,9 @@ def entry_id(case: Case, event: Event, officer: str = "") -> str:
 class Evidence:
     """Judges what the record of a case says in the name of officers.
 
-    What the audit holds was checked against the roster of its time, and counts whoever has left the roster since.
-    Anything else counts by the roster as it is now; and not if the record holds another decision of that key or name.
+    What the audit holds was checked against the roster of its time, and counts whoever has left the roster since; what
+    it holds of that officer otherwise does not count. Anything else counts by the roster as it is now; and not if the
+    record holds another decision of that key or name.
     The audit may hold two of one person, where the record was altered between them: `verdicts.people_of` counts one.
     """
 
@@ -98,7 +99,9 @@ class Evidence:
             return False
         if _request(act, said) != _recorded(case, said) or (_needs_portrait(said) and act.at >= case.expires_at):
             return False
-        return self._is_signed(case, said, sealed, profile) or await self._is_audited(case, said)
+        event, by = ("alert.decided", said.officer) if isinstance(said, Decision) else ("alert.engaged", "")
+        entry = await self._ledger.find(entry_id(case, event, by))
+        return _is_of(entry, case, said) if entry is not None else self._is_signed(case, said, sealed, profile)
 
     def _is_signed(self, case: Case, said: Decision | Outcome, sealed: Sealed, profile: str) -> bool:
         officer = self._roster.officers().get(said.officer)
@@ -112,14 +115,14 @@ class Evidence:
             return False
         return True
 
-    async def _is_audited(self, case: Case, said: Decision | Outcome) -> bool:
-        event, by = ("alert.decided", said.officer) if isinstance(said, Decision) else ("alert.engaged", "")
-        entry = await self._ledger.find(entry_id(case, event, by))
-        if entry is None or (entry.event, entry.deployment, entry.alert) != (event, case.deployment, case.alert):
-            return False
-        if isinstance(said, Decision) and entry.details.get("key_sha256") != said.key_sha256:
-            return False
-        return (entry.deed.who, entry.deed.act) == (said.officer, said.act)
+
+def _is_of(entry: AuditEntry, case: Case, said: Decision | Outcome) -> bool:
+    """Whether the audit has what the record has in the officer's name, and nothing else."""
+    if (entry.deployment, entry.alert) != (case.deployment, case.alert):
+        return False
+    if isinstance(said, Decision) and entry.details.get("key_sha256") != said.key_sha256:
+        return False
+    return (entry.deed.who, entry.deed.act) == (said.officer, said.act)
 
 
 def what_was_said(case: Case) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ does. It travels sealed by this program, so that who can write to the bus alone 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -24,10 +25,13 @@ from proto.messages import Message
 from proto.requests.audit import AuditRequest
 from proto.sealed import GOVERN
 from proto.watchlists import Response
+from services.govern.audit.details import fit
 from services.govern.cases.evidence import Evidence, entry_id, left_out, what_was_said
 from services.govern.cases.verdicts import status_of
 from services.govern.office import Office
 
+SAME_WHEN_RAISED_AGAIN = ("camera", "subject", "score", "searched", "template_version", "portrait_sha256")
+"""What an alert has whenever it is raised, after a crash too; the threshold may have been amended meanwhile."""
 TRIES = 8
 """As many people as may change one case at the same moment."""
 
@@ -70,11 +74,18 @@ def tellings(case: Case) -> Iterator[Telling]:
         yield Telling(_entry(case, "alert.engaged", deed, details), message)
 
 
-def is_told_otherwise(case: Case, told: AuditEntry) -> bool:
-    """Whether the audit tells of another alert under the id: of another person, camera, list or picture."""
-    raised = _raised(case).audit
-    other = [name for name in ("camera", "subject", "portrait_sha256") if told.details[name] != raised.details[name]]
-    return bool(other) or told.watch_list != raised.watch_list
+def is_told_otherwise(raised: AuditRequest, told: AuditEntry) -> bool:
+    """Whether the audit tells of another alert under the id: of another person, camera, list, picture or score."""
+    ours = fit(raised)
+    differ = [name for name in SAME_WHEN_RAISED_AGAIN if told.details.get(name) != ours.details.get(name)]
+    return bool(differ) or told.watch_list != ours.watch_list
+
+
+def contradiction(case: Case, now: float) -> AuditRequest:
+    """That an alert is refused, since the audit tells of another under its id: once an id, whatever is tried."""
+    deed = Deed(who=GOVERN, verb="refuse", at=now, reason="the audit tells of another alert under its id")
+    raised = _entry(case, "alert.contradicted", deed, {})
+    return raised.model_copy(update={"id": f"contradicted.{case.alert}"})
 
 
 def untold(case: Case) -> list[Telling]:
@@ -103,10 +114,8 @@ class Teller:
         """
         told = []
         for telling in await self._tellable(case):
-            if not aloud and isinstance(telling.message, Intervention):
+            if isinstance(telling.message, Intervention) and not (aloud and await self._is_still_due(key)):
                 continue
-            if isinstance(telling.message, Intervention):
-                await self._must_lack_nothing(case)  # also nothing that came while the rest was told
             await self._office.ledger.append(telling.audit)
             if aloud and telling.message is not None:
                 await self._publish(telling.message)
@@ -116,7 +125,11 @@ class Teller:
     async def _publish(self, message: Message) -> None:
         """Publishes what has happened; an intervention sealed, where and as the intervention itself would be."""
         if isinstance(message, Intervention):
-            await self._office.bus.publish_as(*subjects.address(message), self._office.signer.seal(message))
+            sealed = self._office.signer.seal(message)
+            subject, message_id = subjects.address(message)
+            # by its signature, which nobody knows beforehand: who takes the id first would have the stream drop it
+            unguessed = f"{message_id}.{hashlib.sha256(sealed.signature).hexdigest()[:32]}"
+            await self._office.bus.publish_as(subject, unguessed, sealed)
         else:
             await self._office.bus.publish(message, "")
 
@@ -153,6 +166,21 @@ class Teller:
             for telling in untold(credible)
             if not isinstance(telling.message, Intervention) or (not altered and self._may_intervene(credible, record))
         ]
+
+    async def _is_still_due(self, key: str) -> bool:
+        """Whether nothing came between while the rest was told: neither a deletion nor a decision.
+
+        Raises:
+            TransientError: the audit is away, or tells of more than the record.
+        """
+        found = await self._office.cases.get(key)
+        if found is None or found[0].deleted_at:
+            return False
+        record = await self._office.deployments.get(subjects.key(found[0].deployment))
+        if record is None or record[0].closed:
+            return False
+        await self._must_lack_nothing(found[0])
+        return found[0].status == "confirmed"
 
     def _may_intervene(self, case: Case, record: DeploymentRecord) -> bool:
         """Whether an intervention may be suggested, by the rules of the deployment and not by the case alone."""

@@ -44,12 +44,14 @@ def people_of(decisions: Iterable[Decision]) -> int:
 
 
 def decide(case: Case, decision: Decision, same_person: Collection[str], gone: bool) -> Case:
-    """`case` with one more decision, by someone whom the roster knows under the ids `same_person`.
+    """`case` with one more decision, by someone whom the roster knows under the ids `same_person`; once.
 
     Raises:
         ConflictError: nothing is left to decide, the person has decided already, or what was to be seen is deleted.
     """
     _must_be_real(case)
+    if any(_is_again(decision, earlier) for earlier in case.decisions):
+        return case
     before = next((earlier for earlier in case.decisions if earlier.officer in same_person), None)
     if before is not None:
         raise ConflictError(f"{before.officer} has decided already ({before.verdict}): another person must")
@@ -65,7 +67,7 @@ def decide(case: Case, decision: Decision, same_person: Collection[str], gone: b
 
 
 def engage(case: Case, outcome: Outcome) -> Case:
-    """`case` with what came of it.
+    """`case` with what came of it; once.
 
     Raises:
         ConflictError: it is not confirmed, or what came of it is noted already.
@@ -73,9 +75,17 @@ def engage(case: Case, outcome: Outcome) -> Case:
     _must_be_real(case)
     if case.status != "confirmed":
         raise ConflictError(f"alert {case.alert} is {case.status}: nobody may be engaged before it is confirmed")
+    if case.outcome is not None and _is_again(outcome, case.outcome):
+        return case
     if case.outcome is not None:
         raise ConflictError(f"the outcome of alert {case.alert} is noted already, by {case.outcome.officer}")
     return case.model_copy(update={"outcome": outcome})
+
+
+def _is_again(said: Decision | Outcome, before: Decision | Outcome) -> bool:
+    """Whether the officer says the same again, as one does whose answer was lost."""
+    again = said.model_copy(update={name: getattr(before, name) for name in ("at", "origin", "act", "sealed")})
+    return again == before
 
 
 def _must_be_real(case: Case) -> None:

@@ -14,7 +14,6 @@ from proto.deployments import DeploymentDraft, DeploymentRecord
 from proto.records import CameraRecord
 from proto.sealed import GOVERN
 from proto.watchlists import EntryRecord, WatchListRecord
-from services.govern.cases.casebook import is_closed
 from services.govern.office import Office
 from services.govern.profiles.reading import HOUR_S, Profile
 
@@ -149,7 +148,7 @@ def _undecided(office: Office, record: DeploymentRecord, profile: Profile) -> li
 
     Evaluations and real deployments do not wait for each other.
     """
-    closed = {other.id for other in office.all_deployments.all().values() if is_closed(other)}
+    closed = {other.id for other in office.all_deployments.all().values() if other.closed}
     return [
         case
         for case in office.all_cases.all().values()

@@ -31,13 +31,22 @@ HOSTILE = {
         ("sample", "watchline.v1.sample.gate-1", "sample.gate-1-0c8f-17.2"),
         ("probe", "watchline.v1.probe.gate-1", "probe.gate-1-0c8f-17.2"),
         ("candidates", "watchline.v1.candidates.gate-1", "candidates.gate-1-0c8f-17.2"),
-        ("alert", "watchline.v1.alert.station-north.gate-1", "alert.a1b2c3"),
         ("intervention", "watchline.v1.intervention.station-north.gate-1", "intervention.a1b2c3"),
         ("dead_letter", "watchline.v1.deadletter.match", "dead.match.probe.gate-1-0c8f-17.2"),
     ],
 )
 def test_a_published_message_has_one_subject_and_one_id(kind, subject, message_id):
     assert subjects.address(EXAMPLES[kind]) == (subject, message_id)
+
+
+@pytest.mark.parametrize("fields", [{"portrait_sha256": "e5" * 32}, {"score": 0.99}, {"captured_at": 1_700_000_001.0}])
+def test_nobody_who_has_not_seen_an_alert_knows_the_id_of_its_message(fields):
+    alert = EXAMPLES["alert"]
+    subject, message_id = subjects.address(alert)
+    assert subject == "watchline.v1.alert.station-north.gate-1"
+    assert message_id.startswith("alert.a1b2c3.")
+    assert subjects.address(alert.model_copy(update=fields))[1] != message_id
+    assert subjects.address(alert.model_copy(update={"raised_at": 1_700_000_009.0}))[1] == message_id
 
 
 def test_every_published_message_has_a_stream_that_takes_its_subject():

@@ -209,6 +209,7 @@ async def test_a_chain_that_was_cut_is_told_of_even_if_an_outage_cuts_the_readin
     for number in range(1, 6):
         await ledger.append(act(number))
     stream.data.clear()
+    heads.records.clear()
 
     async def outage():
         stream.reading = None

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from libs.errors import ConflictError, MissingError, PermanentError
+from libs.errors import ConflictError, MissingError, PermanentError, TransientError
 from libs.officers import ForbiddenError
 from libs.seals import SealError
-from proto import codec, subjects
+from proto import codec
 from proto.cases import Intervention
 from proto.codec import DecodeError
 from proto.requests.alerts import AdjudicateRequest, CaseRequest
@@ -16,8 +16,8 @@ from proto.requests.listing import ListRequest
 from proto.sealed import Act
 from services.govern.cases.evidence import decision_of
 from services.govern.cases.passages import NOTED_WITHIN_S
-from tests.casework import ESCALATED_AFTER_S, KEPT_S, Casework, Death, dying, profile
-from tests.examples import changed
+from tests.casework import ESCALATED_AFTER_S, KEPT_S, KEY, Casework, Death, dying, profile
+from tests.examples import ALERT, changed
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def another_operator(crew, name="g-grey"):
 
 async def test_an_alert_becomes_a_case_with_all_that_the_decision_rests_on(two):
     case = await two.alert()
-    assert (case.alert, case.camera, case.subject, case.watch_list) == ("a1b2c3", "gate-1", "S-0001", "wanted")
+    assert (case.alert, case.camera, case.subject, case.watch_list) == (ALERT, "gate-1", "S-0001", "wanted")
     assert (case.score, case.threshold, case.searched, case.template_version) == (0.5625, 0.5, 10_000, "sface-2021dec")
     assert (case.record_version, case.raised_at, case.portrait_sha256) == (3, two.clock.now, "d4" * 32)
     assert (case.status, case.decisions, case.confirmations_needed) == ("open", (), 2)
@@ -56,7 +56,7 @@ async def test_the_audit_holds_the_alert_with_its_figures_and_nothing_of_the_fac
     await work.alert()
     entry = work.entry("alert.raised")
     assert (entry.alert, entry.deployment, entry.record_version, entry.watch_list) == (
-        *("a1b2c3", "station-north", 3, "wanted"),
+        *(ALERT, "station-north", 3, "wanted"),
     )
     assert entry.details == {
         "camera": "gate-1",
@@ -78,8 +78,15 @@ async def test_an_alert_that_comes_again_is_the_same_case_decided_as_it_was(work
 
 
 async def test_a_stamp_stays_on_the_case_and_in_the_audit(work):
-    assert (await work.alert(stamp="EVALUATION")).stamp == "EVALUATION"
+    work.bind(stamp="EVALUATION")
+    assert (await work.alert(stamp="")).stamp == "EVALUATION"
     assert work.entry("alert.raised").details["stamp"] == "EVALUATION"
+
+
+async def test_no_alert_makes_an_evaluation_of_a_deployment_that_is_none(work):
+    assert (await work.alert(stamp="EVALUATION")).stamp == ""
+    await work.decide("d-green")
+    assert len(work.wire.interventions) == 1
 
 
 async def test_a_case_that_a_crash_kept_out_of_the_audit_gets_there_when_the_alert_comes_again(work):
@@ -94,8 +101,14 @@ async def test_a_case_that_a_crash_kept_out_of_the_audit_gets_there_when_the_ale
 
 @pytest.mark.parametrize(
     "fields",
-    [{"deployment": "nowhere"}, {"watch_list": "unheard-of"}, {"watch_list": "blue"}, {"id": "x" * 65}, {"id": "a b"}],
-    ids=["deployment", "list", "seed list", "long id", "odd id"],
+    [
+        {"deployment": "nowhere"},
+        {"watch_list": "unheard-of"},
+        {"watch_list": "blue"},
+        {"id": "a1b2c3"},
+        {"id": ALERT, "camera": "gate-9"},
+    ],
+    ids=["deployment", "list", "seed list", "odd id", "id of another"],
 )
 async def test_an_alert_that_no_deployment_can_have_raised_is_none_for_its(work, fields):
     with pytest.raises(PermanentError):
@@ -188,8 +201,8 @@ async def test_an_act_that_is_sent_again_by_somebody_else_counts_once(two):
     with pytest.raises(ForbiddenError, match="came before"):
         await two.cases.adjudicate(act)
     two.restarted()  # it has forgotten which acts it saw
-    with pytest.raises(ConflictError, match="d-green has decided already"):
-        await two.cases.adjudicate(act)
+    assert len((await two.cases.adjudicate(act)).case.decisions) == 1
+    assert two.events() == ["alert.raised", "alert.decided"]
 
 
 def test_a_decision_without_a_reason_is_none():
@@ -199,7 +212,7 @@ def test_a_decision_without_a_reason_is_none():
 
 
 async def test_an_alert_that_is_not_there_cannot_be_decided(work):
-    with pytest.raises(MissingError, match="no alert a1b2c3"):
+    with pytest.raises(MissingError, match=f"no alert {ALERT}"):
         await work.decide("d-green")
     with pytest.raises(MissingError, match="no deployment elsewhere"):
         await work.decide("d-green", deployment="elsewhere")
@@ -218,7 +231,8 @@ async def test_one_person_is_not_two(two):
     await two.alert()
     assert (await two.decide("d-green")).status == "open"
     with pytest.raises(ConflictError, match="d-green has decided already"):
-        await two.decide("d-green")
+        await two.decide("d-green", reason="looked again")
+    assert (await two.decide("d-green")).status == "open"
     assert two.wire.interventions == []
 
 
@@ -308,8 +322,8 @@ async def test_the_same_person_at_two_desks_at_once_counts_once(two):
     await two.alert()
     two.shelf.before_replacing = lambda: two.decide("d-green")
     with pytest.raises(ConflictError, match="d-green has decided already"):
-        await two.decide("d-green")
-    assert len(two.case().decisions) == 1
+        await two.decide("d-green", "rejected")
+    assert [decision.verdict for decision in two.case().decisions] == ["confirmed"]
 
 
 # -- when the data is deleted
@@ -334,12 +348,12 @@ async def test_an_alert_that_should_be_deleted_counts_as_deleted_although_the_sw
 
 async def test_an_alert_that_says_it_is_deleted_sooner_is(work):
     assert (await work.alert()).expires_at == work.clock.now + KEPT_S
-    case = await work.alert(id="brief", expires_at=work.clock.now + 60)
-    assert work.case("brief").expires_at == work.clock.now + 60
+    brief = await work.alert(track="brief", expires_at=work.clock.now + 60)
+    assert brief.expires_at == work.clock.now + 60
     work.clock.advance(60)
     with pytest.raises(ConflictError, match="deleted"):
-        await work.decide("d-green", alert="brief")
-    assert (await work.decide("d-green", alert=case.alert)).status == "confirmed"
+        await work.decide("d-green", alert=brief.alert)
+    assert (await work.decide("d-green")).status == "confirmed"
 
 
 async def test_an_open_alert_whose_data_is_deleted_can_be_closed_as_undecided(two):
@@ -427,17 +441,17 @@ async def test_an_alert_for_a_seed_is_counted_and_nobody_decides_about_it(work):
     case = await work.alert(seed=True, watch_list="blue", subject="blue-1")
     assert case.seed
     assert work.events() == ["seed.raised"]
-    for act in (work.decide("d-green"), work.engage("d-green")):
+    for act in (work.decide("d-green", alert=case.alert), work.engage("d-green", alert=case.alert)):
         with pytest.raises(ConflictError, match="is for a seed"):
             await act
     assert work.wire.messages == []
 
 
 async def test_a_seed_that_nobody_decides_about_is_not_escalated(work):
-    await work.alert(seed=True, watch_list="blue", subject="blue-1")
+    case = await work.alert(seed=True, watch_list="blue", subject="blue-1")
     work.clock.advance(ESCALATED_AFTER_S + 1)
     await work.cases.escalate_due()
-    assert work.case().escalated_at == 0
+    assert work.case(case.alert).escalated_at == 0
     assert work.wire.messages == []
 
 
@@ -461,13 +475,14 @@ async def test_an_intervention_names_who_confirmed_and_on_which_record(work):
     work.clock.advance(20)
     await work.decide("d-green")
     (intervention,) = work.wire.interventions
-    assert (intervention.alert, intervention.camera, intervention.subject) == ("a1b2c3", "gate-1", "S-0001")
+    assert (intervention.alert, intervention.camera, intervention.subject) == (ALERT, "gate-1", "S-0001")
     assert (intervention.record_version, intervention.stamp) == (3, "")
     assert (intervention.confirmed_by, intervention.confirmed_at) == (("d-green",), work.clock.now)
 
 
 async def test_an_alert_of_an_evaluation_never_comes_to_an_intervention(work):
-    await work.alert(stamp="EVALUATION")
+    work.bind(stamp="EVALUATION")
+    await work.alert()
     assert (await work.decide("d-green")).status == "confirmed"
     await work.cases.escalate_due()
     assert work.wire.interventions == []
@@ -476,12 +491,11 @@ async def test_an_alert_of_an_evaluation_never_comes_to_an_intervention(work):
 
 @pytest.mark.parametrize("where", ["profile", "binding"])
 async def test_a_case_that_lost_its_stamp_is_still_one_of_an_evaluation(work, where):
-    await work.alert(stamp="EVALUATION")
     if where == "profile":
         work.profiles["uk-police"] = profile(stamp="EVALUATION", live_sources=False)
     else:
-        bound = work.put_deployment().binding
-        work.put_deployment(binding=bound.model_copy(update={"stamp": "EVALUATION"}))
+        work.bind(stamp="EVALUATION")
+    await work.alert()
     work.change(stamp="")
     await work.decide("d-green")
     await work.cases.escalate_due()
@@ -500,9 +514,37 @@ async def test_an_intervention_is_sealed_by_govern_and_leaves_under_its_own_id(w
     assert (sealed.holds, sealed.signer) == ("intervention", "govern")
     with pytest.raises(SealError):
         work.crew["d-green"].public.open(sealed, Intervention)
-    again = work.crew.govern.seal(work.wire.interventions[0])
-    await work.wire.publish_as("", subjects.address(work.wire.interventions[0])[1], again)
+    work.change(told=())  # died before it was noted
+    await work.restarted().escalate_due()
     assert len(work.wire.interventions) == 1
+
+
+async def test_nobody_keeps_an_intervention_from_leaving_by_taking_its_id(work):
+    """The id of its kind and alert is no secret, and the stream drops what has an id that it knows."""
+    case = await work.alert()
+    await work.wire.publish_as("", f"intervention.{case.alert}", changed("sealed"))
+    await work.decide("d-green")
+    assert len(work.wire.interventions) == 1
+
+
+@pytest.mark.parametrize("closed", ["deleted", "purged", "rejected"])
+async def test_no_intervention_is_suggested_after_what_came_while_the_rest_was_told(work, closed):
+    await work.alert()
+
+    async def meanwhile(message, _trace):
+        if message.event == "decision":
+            match closed:
+                case "deleted":
+                    work.change(deleted_at=work.clock.now)
+                case "purged":
+                    work.put_deployment(deleting=True)
+                case "rejected":
+                    work.change(status="rejected")
+
+    work.wire.publish = meanwhile
+    await work.decide("d-green")
+    assert work.wire.interventions == []
+    assert "alert.intervention" not in work.events()
 
 
 async def test_a_record_that_says_confirmed_and_has_not_the_decisions_suggests_nothing(two):
@@ -518,7 +560,8 @@ async def test_an_intervention_that_a_crash_kept_from_being_told_is_not_told_onc
 ):
     await work.alert()
     work.ledger.fails_at = "intervention"
-    await work.decide("d-green")
+    with pytest.raises(TransientError):
+        await work.decide("d-green")
     work.ledger.fails_at = None
     clock.now = work.case().expires_at
     work.restarted()
@@ -549,17 +592,18 @@ async def test_a_confirmation_that_its_officer_did_not_sign_suggests_nothing_and
 async def test_a_decision_that_was_altered_in_the_record_is_not_told(work, fields):
     await work.alert()
     work.ledger.fails_at = "decided.d-green"
-    case = await work.decide("d-green")
+    with pytest.raises(TransientError):
+        await work.decide("d-green")
     work.ledger.fails_at = None
-    work.change(decisions=(case.decisions[0].model_copy(update=fields),))
+    work.change(decisions=(work.case().decisions[0].model_copy(update=fields),))
     await work.cases.escalate_due()
     assert (work.wire.messages, work.events()) == ([], ["alert.raised"])
 
 
 async def test_a_confirmation_of_another_alert_is_none_of_this_one(two):
     await two.alert()
-    await two.cases.take_alert(two.an_alert(id="another"))
-    other = await two.decide("e-white", alert="another")
+    another = await two.alert(track="another")
+    other = await two.decide("e-white", alert=another.alert)
     mine = await two.decide("d-green")
     two.change(decisions=(*mine.decisions, *other.decisions), status="confirmed", response="red")
     await two.cases.escalate_due()
@@ -684,9 +728,9 @@ async def test_a_decision_counts_of_no_other_key_than_signed_it(work, is_audited
 @pytest.mark.parametrize("change", ["another act", "another alert", "another verdict", "another officer", "unheard of"])
 async def test_nothing_counts_in_the_name_of_somebody_who_has_left_but_what_the_audit_holds(work, crew, change):
     await work.alert()
-    await work.cases.take_alert(work.an_alert(id="another"))
+    another = await work.alert(track="another")
     mine = (await work.decide("d-green")).decisions
-    other = (await work.decide("d-green", alert="another")).decisions
+    other = (await work.decide("d-green", alert=another.alert)).decisions
     forged = {
         "another act": (recorded(work, "d-green"),),
         "another alert": other,
@@ -794,7 +838,8 @@ async def test_one_person_with_a_new_key_is_one(two, crew):
 async def test_what_the_alert_is_now_is_told_by_what_people_decided_and_not_by_what_the_record_says(two, altered):
     await two.alert()
     two.ledger.fails_at = ".decided.e-white"
-    await two.decide("e-white")
+    with pytest.raises(TransientError):
+        await two.decide("e-white")
     two.ledger.fails_at = None
     two.change(**altered)
     await two.cases.escalate_due()
@@ -820,7 +865,7 @@ async def test_what_is_shown_of_an_alert_is_what_officers_have_signed(two):
     await two.alert()
     await two.decide("e-white")
     two.change(status="confirmed", response="red")
-    shown = (await two.cases.show(CaseRequest(deployment="station-north", alert="a1b2c3"))).case
+    shown = (await two.cases.show(CaseRequest(deployment="station-north", alert=ALERT))).case
     (listed,) = (await two.cases.list(ListRequest(of=""))).cases
     for case in (shown, listed):
         assert (case.status, case.response, case.confirmations_needed) == ("open", "", 2)
@@ -840,8 +885,8 @@ async def test_what_the_audit_holds_and_the_record_hides_stops_the_alert(two, ve
     before = await two.alert()
     await two.decide("d-green", verdict)
     two.change(**dict(before))
-    for act in (two.decide("e-white"), two.cases.show(CaseRequest(deployment="station-north", alert="a1b2c3"))):
-        with pytest.raises(PermanentError, match=r"the audit tells of alert\.a1b2c3\.decided\.d-green"):
+    for act in (two.decide("e-white"), two.cases.show(CaseRequest(deployment="station-north", alert=ALERT))):
+        with pytest.raises(PermanentError, match=rf"the audit tells of alert\.{ALERT}\.decided\.d-green"):
             await act
     assert two.wire.interventions == []
 
@@ -855,20 +900,79 @@ async def test_an_alert_whose_record_is_gone_is_not_opened_anew(work):
     assert work.shelf.records == {}
 
 
-@pytest.mark.parametrize("fields", [{"subject": "S-9999"}, {"camera": "gate-9"}, {"watch_list": "missing"}])
+@pytest.mark.parametrize(
+    "fields", [{"watch_list": "missing"}, {"portrait_sha256": "e5" * 32}, {"score": 0.99}, {"searched": 7}]
+)
 async def test_another_alert_does_not_take_the_id_of_one_that_the_audit_tells_of(work, fields):
     await work.alert()
     work.shelf.records.clear()
-    with pytest.raises(PermanentError, match="the audit tells of another alert a1b2c3"):
-        await work.cases.take_alert(work.an_alert(**fields))
+    for _ in range(2):
+        with pytest.raises(PermanentError, match=f"the audit tells of another alert {ALERT}"):
+            await work.cases.take_alert(work.an_alert(**fields))
     assert work.shelf.records == {}
+    assert work.events() == ["alert.raised", "alert.contradicted"]
+
+
+async def test_an_alert_that_another_contradicts_is_decided_as_before(work):
+    await work.alert()
+    with pytest.raises(PermanentError):
+        await work.alert(score=0.99)
+    assert (await work.decide("d-green")).status == "confirmed"
+
+
+async def test_the_same_alert_again_is_no_other_whatever_its_subject_is_called_and_when_it_is_raised(work):
+    alert = work.an_alert(subject="S\u00a0001")
+    await work.cases.take_alert(alert)
+    await work.cases.take_alert(alert.model_copy(update={"raised_at": alert.raised_at + 5, "threshold": 0.51}))
+    assert work.events() == ["alert.raised"]
+
+
+async def test_an_alert_of_a_clock_that_is_ahead_is_kept_no_longer(work):
+    case = await work.alert(raised_at=work.clock.now + 3600)
+    assert case.expires_at == work.clock.now + KEPT_S
+
+
+async def test_an_alert_that_the_audit_may_not_hold_is_no_case(work):
+    with pytest.raises(PermanentError, match="no number"):
+        await work.alert(searched=2**63)
+    assert work.shelf.records == {}
+
+
+async def test_a_record_that_was_written_between_two_looks_is_not_one_that_was_put_back(work, monkeypatch):
+    """A decision of somebody else gets into the audit after the record was read, and before the audit was."""
+    await work.alert()
+    acts_of = work.ledger.acts_of
+
+    async def late(*asked):
+        monkeypatch.setattr(work.ledger, "acts_of", acts_of)
+        await work.decide("d-green", "rejected")
+        return await acts_of(*asked)
+
+    monkeypatch.setattr(work.ledger, "acts_of", late)
+    shown = await work.cases.show(CaseRequest(deployment="station-north", alert=ALERT))
+    assert shown.case.status == "rejected"
+    assert "case.put_back" not in [entry["event"] for entry in work.log.entries]
+
+
+async def test_what_the_audit_holds_of_an_officer_otherwise_does_not_count(two):
+    """A decision that the audit lacks is put back, when that officer's other decision was taken off the record."""
+    before = await two.alert()
+    two.ledger.fails_at = "decided.d-green"
+    with pytest.raises(TransientError):
+        await two.decide("d-green")
+    confirmed = two.case()
+    two.ledger.fails_at = None
+    two.change(**dict(before))
+    await two.decide("d-green", "rejected")
+    two.change(**dict(confirmed))
+    assert (await two.credible()).decisions == ()
 
 
 async def test_an_alert_whose_place_is_taken_by_what_is_no_record_is_in_the_audit(work, monkeypatch):
     async def forged(_key):
         raise PermanentError("it is not as govern wrote it")
 
-    work.shelf.records["station-north.a1b2c3"] = None, 1
+    work.shelf.records[KEY] = None, 1
     monkeypatch.setattr(work.shelf, "get", forged)
     with pytest.raises(PermanentError, match="not as govern wrote it"):
         await work.cases.take_alert(work.an_alert())
@@ -926,10 +1030,41 @@ async def test_a_decision_whose_audit_a_crash_prevented_is_audited_before_anythi
     assert len(work.wire.interventions) == 1
 
 
+async def test_nobody_is_told_that_a_decision_is_taken_before_the_audit_has_it(work):
+    """The older record could be put back, and nobody would know."""
+    before = await work.alert()
+    work.ledger.fails_at = "decided.d-green"
+    with pytest.raises(TransientError):
+        await work.decide("d-green", "rejected")
+    work.change(**dict(before))
+    work.ledger.fails_at = None
+    assert (await work.decide("d-green", "rejected")).status == "rejected"
+    assert [entry.details["verdict"] for entry in work.ledger.entries.values() if "verdict" in entry.details] == [
+        "rejected"
+    ]
+
+
+async def test_whose_answer_was_lost_says_the_same_again_and_counts_once(two):
+    await two.alert()
+    two.ledger.fails_at = "decided.d-green"
+    with pytest.raises(TransientError):
+        await two.decide("d-green")
+    two.ledger.fails_at = None
+    assert (await two.decide("d-green")).status == "open"
+    assert len((await two.decide("d-green")).decisions) == 1
+    assert two.events() == ["alert.raised", "alert.decided"]
+    await two.decide("e-white")
+    for _ in range(2):
+        assert (await two.engage("d-green")).outcome.engagement == "confirmed_true"
+    assert two.events().count("alert.engaged") == 1
+
+
 async def test_a_decision_stands_while_the_audit_is_away_and_is_told_when_it_is_back(work):
     await work.alert()
     work.ledger.fails_at = "decided.d-green"
-    assert (await work.decide("d-green")).status == "confirmed"
+    with pytest.raises(TransientError):
+        await work.decide("d-green")
+    assert work.case().status == "confirmed"
     assert work.wire.messages == []
     await work.cases.escalate_due()
     assert work.wire.messages == []
@@ -949,7 +1084,8 @@ async def test_what_is_told_is_not_told_again_at_the_next_look(work):
 async def test_no_intervention_is_made_up_for_after_its_deployment_was_purged(work):
     await work.alert()
     work.ledger.fails_at = ".intervention"
-    await work.decide("d-green")
+    with pytest.raises(TransientError):
+        await work.decide("d-green")
     work.ledger.fails_at = None
     work.put_deployment(state="purged")
     await work.cases.escalate_due()
@@ -960,7 +1096,8 @@ async def test_no_intervention_is_made_up_for_after_its_deployment_was_purged(wo
 async def test_no_intervention_is_made_up_for_after_its_alert_was_deleted(work):
     await work.alert()
     work.ledger.fails_at = ".intervention"
-    await work.decide("d-green")
+    with pytest.raises(TransientError):
+        await work.decide("d-green")
     work.ledger.fails_at = None
     work.change(deleted_at=work.clock.now)
     await work.cases.escalate_due()
@@ -968,13 +1105,12 @@ async def test_no_intervention_is_made_up_for_after_its_alert_was_deleted(work):
 
 
 async def test_one_case_that_cannot_be_looked_at_does_not_keep_the_others_waiting(work):
-    await work.cases.take_alert(work.an_alert(id="first"))
-    await work.cases.take_alert(work.an_alert(id="second"))
+    first, second = await work.alert(track="first"), await work.alert(track="second")
     work.clock.advance(ESCALATED_AFTER_S)
-    work.ledger.fails_at = "first.escalated"
+    work.ledger.fails_at = f"{first.alert}.escalated"
     await work.cases.escalate_due()
     escalated = [message.alert for message in work.wire.of("adjudication")]
-    assert escalated == ["second"]
+    assert escalated == [second.alert]
 
 
 # -- escalation
@@ -990,7 +1126,7 @@ async def test_an_alert_that_nobody_decides_escalates_in_time_and_once(work):
         await work.cases.escalate_due()
         work.clock.advance(60)
     (message,) = work.wire.messages
-    assert (message.event, message.alert, message.officer) == ("escalation", "a1b2c3", "")
+    assert (message.event, message.alert, message.officer) == ("escalation", ALERT, "")
     assert work.events().count("alert.escalated") == 1
     assert work.case().escalated_at == message.at
 
@@ -1065,7 +1201,7 @@ async def test_the_audit_holds_who_decided_what_when_why_and_how_long_it_took(wo
     assert (entry.deed.who, entry.deed.reason, entry.deed.at) == ("d-green", "same scar", work.clock.now)
     assert entry.deed.origin
     assert len(entry.deed.act) == 64
-    assert (entry.record_version, entry.alert) == (3, "a1b2c3")
+    assert (entry.record_version, entry.alert) == (3, ALERT)
     assert entry.details == {
         "verdict": "confirmed",
         "status": "confirmed",
@@ -1208,20 +1344,18 @@ async def test_a_passage_whose_record_a_crash_prevented_is_noted_when_it_is_aske
 
 
 async def test_cases_are_shown_and_listed_by_deployment(work):
-    await work.cases.take_alert(work.an_alert(id="second", raised_at=work.clock.now + 1))
-    await work.cases.take_alert(work.an_alert(id="first"))
-    shown = await work.cases.show(CaseRequest(deployment="station-north", alert="first"))
-    assert shown.case.alert == "first"
+    cases = [await work.alert(track="first"), await work.alert(track="second")]
+    shown = await work.cases.show(CaseRequest(deployment="station-north", alert=cases[0].alert))
+    assert shown.case.alert == cases[0].alert
     listed = await work.cases.list(ListRequest(of="station-north"))
-    assert [case.alert for case in listed.cases] == ["first", "second"]
+    assert [case.alert for case in listed.cases] == sorted(case.alert for case in cases)
     assert listed.next == ""
     assert (await work.cases.list(ListRequest(of="elsewhere"))).cases == ()
     assert len((await work.cases.list(ListRequest(of=""))).cases) == 2
 
 
 async def test_cases_come_a_page_at_a_time_each_once(work):
-    for number in range(7):
-        await work.cases.take_alert(work.an_alert(id=f"a{number}"))
+    alerts = [(await work.alert(track=f"a{number}")).alert for number in range(7)]
     found, after = [], ""
     while True:
         page = await work.cases.list(ListRequest(of="station-north", after=after, count=3))
@@ -1229,19 +1363,19 @@ async def test_cases_come_a_page_at_a_time_each_once(work):
         found += [case.alert for case in page.cases]
         if not (after := page.next):
             break
-    assert found == [f"a{number}" for number in range(7)]
+    assert found == sorted(alerts)
 
 
 async def test_a_list_of_cases_is_never_larger_than_the_server_takes(work):
     """However many there are, and however long the reasons; the signed acts are not in it."""
     for number in range(110):
-        await work.alert_of(f"a{number:03}")
-        await work.decide("d-green", alert=f"a{number:03}", reason="x" * 4000)
+        case = await work.alert(track=f"a{number}")
+        await work.decide("d-green", alert=case.alert, reason="x" * 4000)
     page = await work.cases.list(ListRequest(of=""))
     assert len(codec.encode(page)) < 512 * 1024
     assert page.next
     assert {decision.sealed for case in page.cases for decision in case.decisions} == {""}
-    shown = await work.cases.show(CaseRequest(deployment="station-north", alert="a000"))
+    shown = await work.cases.show(CaseRequest(deployment="station-north", alert=case.alert))
     assert shown.case.decisions[0].sealed
 
 
