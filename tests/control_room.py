@@ -77,11 +77,11 @@ def case_vault(bus, crew):
 
 
 @asynccontextmanager
-async def casework(bus, crew, clock, log, confirmations=2):
-    """What `govern` runs for alerts, on that bus; the deployment in its room was armed with so many `confirmations`."""
+async def casework(bus, crew, clock, log, confirmations=2, stamp=""):
+    """What `govern` runs for alerts, on that bus; the deployment was armed with these `confirmations` and `stamp`."""
     deployments = Records(bus, subjects.DEPLOYMENTS, DeploymentRecord)
     if (found := await deployments.get(NORTH)) is not None:
-        armed_with = found[0].binding.model_copy(update={"confirmations": confirmations})
+        armed_with = found[0].binding.model_copy(update={"confirmations": confirmations, "stamp": stamp})
         await deployments.put(NORTH, found[0].model_copy(update={"binding": armed_with}))
     async with AsyncExitStack() as stack:
 

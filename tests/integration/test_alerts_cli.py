@@ -13,9 +13,11 @@ import pytest
 from libs.bus import Records
 from proto import subjects
 from tests.control_room import case_vault, casework, opened_room
-from tests.examples import changed
+from tests.examples import ALERT, changed
 from tests.waiting import SOON_S, soon
 
+BEGINS = ALERT[:4]
+"""As much of an id as people write."""
 PROGRAM = """
 import sys
 from services.cli import app
@@ -80,33 +82,33 @@ async def room(bus, crew, log):
     """A control room where two people confirm, with one alert and its two pictures."""
     clock = WallClock()
     async with opened_room(bus, crew, clock) as room, casework(bus, crew, clock, log) as room.cases:
-        await bus.portraits.put(subjects.alert_portrait("a1b2c3"), SEEN)
+        await bus.portraits.put(subjects.alert_portrait(ALERT), SEEN)
         await bus.portraits.put(subjects.reference_portrait("wanted", "S-0001"), REFERENCE)
         await room.raise_alert()
         yield room
 
 
 async def test_two_operators_compare_decide_and_note_the_outcome(room, watchline, tmp_path):
-    _, said, complained = await watchline("show", "a1b2", "--portraits", str(tmp_path / "compare"))
+    _, said, complained = await watchline("show", BEGINS, "--portraits", str(tmp_path / "compare"))
     assert "resembles    S-0001 of list wanted" in said
     assert "delete them by" in complained
     pictures = sorted((tmp_path / "compare").iterdir())
     assert [path.read_bytes() for path in pictures] == [REFERENCE, SEEN]
     assert {stat.S_IMODE(path.stat().st_mode) for path in pictures} == {0o600}
 
-    code, said, _ = await watchline("adjudicate", "a1", "confirmed", "--reason", "same scar", "--as", "d-green")
+    code, said, _ = await watchline("adjudicate", BEGINS, "confirmed", "--reason", "same scar", "--as", "d-green")
     assert (code, "open, 1 of 2 confirmed" in said) == (0, True)
-    code, _, complained = await watchline("adjudicate", "a1", "confirmed", "--reason", "sure", "--as", "d-green")
+    code, _, complained = await watchline("adjudicate", BEGINS, "confirmed", "--reason", "sure", "--as", "d-green")
     assert (code, complained.splitlines()) == (
         1,
         [
-            "adjudicate alert a1b2c3, which is open",
+            f"adjudicate alert {ALERT}, which is open",
             "refused: d-green has decided already (confirmed): another person must",
         ],
     )
-    code, said, _ = await watchline("adjudicate", "a1", "confirmed", "--reason", "the ear", "--as", "e-white")
-    assert (code, "a1b2c3 is confirmed" in said) == (0, True)
-    code, said, _ = await watchline("outcome", "a1", "confirmed-true", "--reason", "identified", "--as", "d-green")
+    code, said, _ = await watchline("adjudicate", BEGINS, "confirmed", "--reason", "the ear", "--as", "e-white")
+    assert (code, f"{ALERT} is confirmed" in said) == (0, True)
+    code, said, _ = await watchline("outcome", BEGINS, "confirmed-true", "--reason", "identified", "--as", "d-green")
     assert (code, "confirmed true" in said) == (0, True)
     case = await room.case()
     assert [decision.officer for decision in case.decisions] == ["d-green", "e-white"]
@@ -114,12 +116,12 @@ async def test_two_operators_compare_decide_and_note_the_outcome(room, watchline
 
 
 async def test_alerts_are_listed_for_people_and_for_software(room, watchline, bus, crew):
-    await room.raise_alert(id="seed-1", seed=True, watch_list="blue", subject="blue-1")
+    seed = await room.raise_alert(seed=True, watch_list="blue", subject="blue-1")
     _, said, _ = await watchline("list")
     assert "S-0001" in said
     assert "blue-1" not in said
     _, said, _ = await watchline("list", "--seeds", "--json")
-    assert [case["alert"] for case in json.loads(said)] == ["a1b2c3", "seed-1"]
+    assert [case["alert"] for case in json.loads(said)] == [ALERT, seed]
     record = crew.govern.seal(changed("deployment_record"))
     await Records(bus, subjects.DEPLOYMENTS, type(record)).put("elsewhere", record)
     code, said, told = await watchline("list", "--open", "--deployment", "elsewhere")
@@ -132,14 +134,14 @@ async def test_an_alert_that_is_deleted_is_listed_as_that_and_not_as_open(room, 
     await case_vault(bus, crew).put(subjects.key(deleted.deployment, deleted.alert), deleted)
     assert "S-0001" not in (await watchline("list", "--open"))[1]
     assert "not decided, 0 of 2 confirmed, data deleted" in (await watchline("list"))[1]
-    assert "next         nothing: its data is deleted" in (await watchline("show", "a1"))[1]
+    assert "next         nothing: its data is deleted" in (await watchline("show", BEGINS))[1]
 
 
 async def test_a_tail_shows_what_happens_as_it_happens_and_no_seeds(room, environment):
     async with started(environment, "tail") as program:
         first = (await soon(program.stdout.readline())).decode()
-        assert "alert a1b2c3 station-north, camera gate-1: resembles S-0001" in first
-        await room.raise_alert(id="seed-1", seed=True, watch_list="blue", subject="blue-1")
+        assert f"alert {ALERT} station-north, camera gate-1: resembles S-0001" in first
+        await room.raise_alert(seed=True, watch_list="blue", subject="blue-1")
         await room.decide("d-green")
         assert b"d-green has decided: now open" in await soon(program.stdout.readline())
         room.clock.lead = 400
@@ -153,8 +155,8 @@ async def test_a_tail_shows_what_happens_as_it_happens_and_no_seeds(room, enviro
 async def test_a_tail_shows_seeds_to_who_asks_for_them(room, environment):
     async with started(environment, "tail", "--seeds") as program:
         await soon(program.stdout.readline())
-        await room.raise_alert(id="seed-1", seed=True, watch_list="blue", subject="blue-1", stamp="EVALUATION")
-        assert b"EVALUATION seed  seed-1" in await soon(program.stdout.readline())
+        seed = await room.raise_alert(seed=True, watch_list="blue", subject="blue-1", stamp="EVALUATION")
+        assert f"EVALUATION seed  {seed}".encode() in await soon(program.stdout.readline())
 
 
 async def test_a_tail_shows_an_intervention_that_govern_did_not_seal_as_what_it_is(room, environment, crew):
@@ -181,15 +183,19 @@ async def test_a_passage_of_a_seed_is_noted_now_or_at_a_time(watchline):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("adjudicate", "a1", "maybe", "--reason", "x"), 2, "maybe is not a verdict: write confirmed, rejected"),
-        (("adjudicate", "a1", "confirmed", "--reason", " ", "--as", "d-green"), 2, "--reason will not do: it is empty"),
-        (("adjudicate", "a1", "confirmed"), 2, "--reason"),
+        (("adjudicate", BEGINS, "maybe", "--reason", "x"), 2, "maybe is not a verdict: write confirmed, rejected"),
+        (
+            ("adjudicate", BEGINS, "confirmed", "--reason", " ", "--as", "d-green"),
+            2,
+            "--reason will not do: it is empty",
+        ),
+        (("adjudicate", BEGINS, "confirmed"), 2, "--reason"),
         (("adjudicate", "zz", "confirmed", "--reason", "x", "--as", "d-green"), 1, "no alert whose id begins with"),
-        (("adjudicate", "a1", "confirmed", "--reason", "x"), 2, "give --as OFFICER"),
-        (("adjudicate", "a1", "confirmed", "--reason", "x", "--as", "nobody"), 2, "nobody has no key here"),
-        (("adjudicate", "a1", "confirmed", "--reason", "x", "--as", "c-brown"), 1, "not one of: operator"),
-        (("outcome", "a1", "arrested", "--reason", "x"), 2, "arrested is not an outcome"),
-        (("outcome", "a1", "confirmed-true", "--reason", "x", "--as", "d-green"), 1, "before it is confirmed"),
+        (("adjudicate", BEGINS, "confirmed", "--reason", "x"), 2, "give --as OFFICER"),
+        (("adjudicate", BEGINS, "confirmed", "--reason", "x", "--as", "nobody"), 2, "nobody has no key here"),
+        (("adjudicate", BEGINS, "confirmed", "--reason", "x", "--as", "c-brown"), 1, "not one of: operator"),
+        (("outcome", BEGINS, "arrested", "--reason", "x"), 2, "arrested is not an outcome"),
+        (("outcome", BEGINS, "confirmed-true", "--reason", "x", "--as", "d-green"), 1, "before it is confirmed"),
         (("passage", "station north", "gate-1", "blue-1", "--as", "d-green"), 2, "the deployment will not do"),
         (("passage", "station-north", "gate-1", "blue-1", "--at", "soon", "--as", "d-green"), 2, "'soon' is no time"),
         (("show", "zz"), 1, "see `watchline alerts list`"),

@@ -12,7 +12,7 @@ from proto.requests.listing import ListRequest
 from proto.sealed import Sealed
 from services.govern.cases.evidence import decision_of
 from tests.control_room import NORTH, RED, case_vault, casework, opened_room
-from tests.examples import changed
+from tests.examples import ALERT, changed
 from tests.waiting import soon, until
 
 OF_LISTS = (f"$KV.{subjects.WATCHLISTS.name}.", "$KV.deployments.")
@@ -63,8 +63,8 @@ async def test_nothing_on_the_wire_suggests_an_intervention_before_enough_people
 
 
 async def test_an_evaluation_never_suggests_an_intervention(room, bus, crew, clock, log):
-    async with casework(bus, crew, clock, log, confirmations=1) as cases:
-        await room.raise_alert(stamp="EVALUATION")
+    async with casework(bus, crew, clock, log, confirmations=1, stamp="EVALUATION") as cases:
+        await room.raise_alert()
         assert (await room.decide("d-green")).status == "confirmed"
         await cases.escalate_due()
         await flushed(bus.client)
@@ -123,7 +123,7 @@ async def test_an_intervention_leaves_once_over_a_crash_and_a_server_that_starts
         await room.decide("d-green")
     cases = case_vault(bus, crew)
     case = await room.case()
-    await cases.put(subjects.key(NORTH, "a1b2c3"), case.model_copy(update={"told": ()}))  # died before it was noted
+    await cases.put(subjects.key(NORTH, ALERT), case.model_copy(update={"told": ()}))  # died before it was noted
     back = bus.reconnected
     nats_server.restart()
     await soon(back.wait())
@@ -138,23 +138,23 @@ async def test_an_intervention_that_a_crash_prevented_leaves_at_the_next_start(r
     """All that the program that died had done is the record: the decision."""
     async with casework(bus, crew, clock, log, confirmations=1):
         await room.raise_alert()
-    act = crew.act("d-green", changed("adjudicate_request"), clock)
+    act = crew.act("d-green", changed("adjudicate_request", alert=ALERT), clock)
     signed = crew.roster(clock).check(act, AdjudicateRequest, {"operator"})
     decisions = (decision_of(signed, act, clock.now),)
     fields = {"raised_at": clock.now, "expires_at": clock.now + 60, "decisions": decisions}
-    decided = changed("case", told=(), outcome=None, **fields)
-    await case_vault(bus, crew).put(subjects.key(NORTH, "a1b2c3"), decided)
+    decided = changed("case", alert=ALERT, told=(), outcome=None, **fields)
+    await case_vault(bus, crew).put(subjects.key(NORTH, ALERT), decided)
     async with casework(bus, crew, clock, log, confirmations=1) as again:
         await again.escalate_due()
     intervention = await the_intervention(bus, crew)
-    assert intervention.alert == "a1b2c3"
+    assert intervention.alert == ALERT
 
 
 async def test_an_alert_for_a_seed_never_appears_where_operators_look(room, bus, crew, clock, log):
     async with casework(bus, crew, clock, log):
-        await room.raise_alert(seed=True, watch_list="blue", subject="blue-1")
+        seed = await room.raise_alert(seed=True, watch_list="blue", subject="blue-1")
         with pytest.raises(AskError, match="for a seed"):
-            await room.decide("d-green")
+            await room.decide("d-green", alert=seed)
     assert room.subjects_heard("watchline.v1.seed.")
     assert room.subjects_heard("watchline.v1.alert.") == []
     assert (await bus.jetstream.stream_info("ALERTS")).state.messages == 0
@@ -167,7 +167,7 @@ async def test_an_alert_that_is_delivered_again_is_one_case(room, bus, crew, clo
         await room.decide("d-green")
     await bus.jetstream.delete_consumer("ALERTS", "cases")  # the next program reads the stream from its start
     async with casework(bus, crew, clock, log):
-        await room.raise_alert(id="later")
+        await room.raise_alert(track="later")
         assert len((await room.case()).decisions) == 1
 
 

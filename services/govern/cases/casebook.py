@@ -88,7 +88,7 @@ class CaseBook:
                     await self._office.cases.replace(subjects.key(deployment, alert), case, revision)
                 except Conflict:
                     continue
-            return await self.tell(case)
+            return await self._told(case)
         raise TransientError(f"alert {alert} is being changed by others: look again")
 
     async def credible(self, case: Case) -> Case:
@@ -120,6 +120,14 @@ class CaseBook:
     async def tell(self, case: Case, aloud: bool = True) -> Case:
         """The case, with all that has happened to it told: see `Teller.tell`. Raises `TransientError`."""
         return await self._teller.tell(subjects.key(case.deployment, case.alert), case, aloud)
+
+    async def _told(self, case: Case) -> Case:
+        """As `tell`; where that is not possible now, who asked is told what to do."""
+        try:
+            return await self.tell(case)
+        except TransientError as error:
+            said = f"alert {case.alert} is written down, and not in the audit yet ({error.reason})"
+            raise TransientError(f"{said}: do the same again") from error
 
     async def deployment(self, name: str) -> DeploymentRecord:
         """The record of a deployment. Raises `MissingError`, `TransientError`."""

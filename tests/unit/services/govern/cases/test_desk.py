@@ -1034,7 +1034,7 @@ async def test_nobody_is_told_that_a_decision_is_taken_before_the_audit_has_it(w
     """The older record could be put back, and nobody would know."""
     before = await work.alert()
     work.ledger.fails_at = "decided.d-green"
-    with pytest.raises(TransientError):
+    with pytest.raises(TransientError, match=r"not in the audit yet \(the audit is away\): do the same again"):
         await work.decide("d-green", "rejected")
     work.change(**dict(before))
     work.ledger.fails_at = None
