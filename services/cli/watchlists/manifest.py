@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -31,6 +32,8 @@ YES, NO = frozenset({"yes", "true", "1", "y"}), frozenset({"no", "false", "0", "
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 DELIMITERS = ",;\t"
 """What may stand between the values of a CSV; spreadsheets of many countries write semicolons."""
+SEPARATOR = re.compile(r"sep=(.)")
+"""What some spreadsheets write before the header, to say it."""
 MAX_LETTERS = 4096
 """Of a value: the longest path that Linux takes. Whatever else there is to say is shorter."""
 
@@ -106,14 +109,18 @@ def _rows(path: Path, defaults: Mapping[str, str]) -> Iterator[tuple[int, dict[s
 
 
 def _csv_rows(path: Path, text: str, defaults: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    header = text.partition("\n")[0]
-    comma = next((letter for letter in DELIMITERS if letter in header), ",")
+    header = next((line for line in re.split(r"[\r\n]+", text) if line.strip()), "")
+    told = SEPARATOR.fullmatch(header.strip())
+    comma = told[1] if told else next((letter for letter in DELIMITERS if letter in header), ",")
     lines = io.StringIO(text, newline="")  # which tears no value at a letter that only looks like the end of a line
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a value that is too long is told with its row
     reader = csv.reader(lines, delimiter=comma, skipinitialspace=True, strict=True)
     before = 0
     try:
-        names = [name.strip().lower() for name in next(reader, [])]
+        filled = (values for values in reader if any(value.strip() for value in values))
+        if told:
+            next(filled)
+        names = [name.strip().lower() for name in next(filled, [])]
         while names and not names[-1]:  # a spreadsheet pads every row to the longest
             names.pop()
         _check_columns(path, names, defaults)

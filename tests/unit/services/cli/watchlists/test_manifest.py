@@ -175,6 +175,17 @@ def test_a_column_that_comes_twice_is_refused(tmp_path):
         manifest(tmp_path, HEADER + ",reason", ROW + ",x")
 
 
+@pytest.mark.parametrize(
+    ("before", "comma", "end"), [("sep=;", ";", "\n"), ("\n  ", ",", "\n"), ("", ";", "\r"), ("sep=|", "|", "\r\n")]
+)
+def test_what_spreadsheets_write_before_the_header_and_at_the_end_of_lines_does_no_harm(tmp_path, before, comma, end):
+    lines = [*([before] if before else []), HEADER.replace(",", comma), ROW.replace(",", comma), "S-2" + comma]
+    read = manifest(tmp_path, end.join(lines))
+    plain = manifest(tmp_path, HEADER, ROW)
+    assert [image.entry for image in read.images] == [image.entry for image in plain.images]
+    assert [bad.line for bad in read.bad] == [end.join(lines).count(end) + 1]
+
+
 def test_an_empty_file_is_refused(tmp_path):
     with pytest.raises(UserError, match="no column 'subject'"):
         manifest(tmp_path, "")
