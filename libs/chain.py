@@ -11,7 +11,7 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgpack
 
@@ -25,6 +25,14 @@ GENESIS = bytes(32)
 """What the first entry names as the hash of the one before it."""
 
 Kind = Literal["changed", "foreign", "missing", "moved", "repeated", "exchanged", "twice", "cut", "rewritten"]
+
+
+class Claim(NamedTuple):
+    """What an entry is, or says it is: the id of its act, what happened, and in which deployment, if in one."""
+
+    id: str
+    event: str
+    deployment: str
 
 
 @dataclass(frozen=True)
@@ -84,13 +92,14 @@ def open_entry(data: bytes, key: PublicKey) -> AuditEntry:
         raise SealError(str(error)) from None
 
 
-def claimed_id(data: bytes) -> str | None:
-    """The id of the act that a sealed entry says it is of, without a look at its seal: a hint, and no more."""
+def claim(data: bytes) -> Claim | None:
+    """What a sealed entry says it is, without a look at its seal: a hint, and no more."""
     try:
-        claimed = msgpack.unpackb(msgpack.unpackb(data)["body"])["id"]
-    except (ValueError, TypeError, KeyError, msgpack.UnpackException, RecursionError):
+        body = msgpack.unpackb(msgpack.unpackb(data)["body"])
+        said = [body["id"], body["event"], body.get("deployment", "")]
+    except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException, RecursionError):
         return None
-    return claimed if isinstance(claimed, str) else None
+    return Claim(*said) if all(isinstance(one, str) for one in said) else None
 
 
 def verify(entries: Iterable[tuple[int, bytes]], key: PublicKey, heads: Iterable[AuditHead] = ()) -> Verdict:

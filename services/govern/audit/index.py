@@ -6,6 +6,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
+from libs.chain import Claim
 from proto import subjects
 from proto.audit import AuditEntry
 
@@ -20,13 +21,16 @@ class Index:
 
     def __init__(self) -> None:
         self._places: dict[str, list[int]] = {}
+        self._events: dict[tuple[str, str], dict[str, None]] = {}
         self._alerts: dict[str, set[str]] = {}
         self._versions: dict[str, dict[int, str]] = {}
         self._remembered: OrderedDict[str, AuditEntry] = OrderedDict()
 
-    def note(self, act: str, place: int) -> None:
-        """Takes notice that an entry of that act lies at `place`, or says so."""
+    def note(self, claim: Claim, place: int) -> None:
+        """Takes notice that such an entry lies at `place`, or says so."""
+        act = claim.id
         self._places.setdefault(act, []).append(place)
+        self._events.setdefault((claim.event, claim.deployment), {})[act] = None
         if (alert := _alert_of(act)) is not None:
             self._alerts.setdefault(alert, set()).add(act)
         if (found := VERSION.fullmatch(act)) is not None:
@@ -34,27 +38,26 @@ class Index:
 
     def drop(self, act: str, place: int) -> None:
         """Forgets a place where no entry of the act lies after all."""
-        places = self._places[act]
-        places.remove(place)
-        if places:
-            return
-        del self._places[act]
-        if (alert := _alert_of(act)) is not None:
-            self._alerts[alert].discard(act)
-        if (found := VERSION.fullmatch(act)) is not None:
-            self._versions[subjects.key(found["deployment"])].pop(int(found["version"]), None)
+        self._places[act].remove(place)
+        if not self._places[act]:
+            del self._places[act]
 
     def places(self, act: str) -> Sequence[int]:
         """Where entries of the act lie, the oldest first."""
         return tuple(self._places.get(act, ()))
 
+    def acts(self, event: str, deployment: str) -> Sequence[str]:
+        """The ids of acts that are such an event in a deployment, the oldest first."""
+        return tuple(act for act in self._events.get((event, deployment), ()) if act in self._places)
+
     def acts_of(self, alert: str) -> set[str]:
         """The ids of acts about an alert."""
-        return set(self._alerts.get(alert, ()))
+        return {act for act in self._alerts.get(alert, ()) if act in self._places}
 
     def versions(self, deployment: str) -> Mapping[int, str]:
         """By version of the record of a deployment (by its key), the id of the act that made it."""
-        return self._versions.get(deployment, {})
+        versions = self._versions.get(deployment, {})
+        return {version: act for version, act in versions.items() if act in self._places}
 
     def remember(self, entry: AuditEntry) -> None:
         """Keeps an entry that was found to be true, and forgets the one that was not asked for longest."""

@@ -35,8 +35,6 @@ TAIL = 256
 """Entries at the end of the chain whose seals and links are checked at start; `watchline audit verify` checks all."""
 TRIES = 100
 """How often another writer may come first."""
-AT_A_TIME = 100
-"""Entries that are opened before others of this program get their turn: some 20 ms."""
 
 
 class Stream(Protocol):
@@ -114,16 +112,10 @@ class Chain:
 
     async def entries_of(self, event: Event, deployment: str) -> list[AuditEntry]:
         """All entries of an event in a deployment, the oldest first. Raises `TransientError`."""
-        entries = []
-        opened = 0
-        async for stored in self._stream.stored(subjects.AUDIT, subjects.audit(event)):
-            entry = self._opened(stored)
-            if entry is not None and (entry.event, entry.deployment) == (event, deployment):
-                entries.append(entry)
-            opened += 1
-            if opened % AT_A_TIME == 0:
-                await asyncio.sleep(0)
-        return entries
+        async with self._lock:
+            await self._catch_up()
+            found = [await self._find(act) for act in self._index.acts(event, deployment)]
+        return [entry for entry in found if entry and (entry.event, entry.deployment) == (event, deployment)]
 
     async def append(self, request: AuditRequest) -> AuditEntry:
         """The entry of an act; the one that is there already where its id came before.
@@ -144,9 +136,10 @@ class Chain:
             TransientError: the server is away.
         """
         async with self._lock:
-            if self._index.remembered(act) is None:
+            if (found := await self._find(act)) is None:
                 await self._catch_up()  # another writer may have told of it
-            return await self._find(act)
+                found = await self._find(act)
+            return found
 
     async def acts_of(self, deployment: str, alert: str, but: Collection[str]) -> list[str]:
         """The ids of what happened to an alert, those in `but` left out.
@@ -208,7 +201,7 @@ class Chain:
             TransientError: the server is away.
         """
         known = self._verified.get(key, 0)
-        versions = dict(self._index.versions(key))
+        versions = self._index.versions(key)
         for version in sorted((version for version in versions if version > known), reverse=True):
             if await self.find(versions[version]) is not None:
                 self._verified[key] = version
@@ -258,7 +251,7 @@ class Chain:
         self._last, self._digest = place, chain.digest(data)
         if entry is not None:
             self._at = max(self._at, entry.at)
-            self._index.note(entry.id, place)
+            self._index.note(chain.Claim(entry.id, entry.event, entry.deployment), place)
 
     # -- at start
 
@@ -285,8 +278,8 @@ class Chain:
     def _note_unopened(self, stored: Stored) -> None:
         """As `_note`, of what lies there as it says: opening all seals takes six times as long."""
         self._note(stored.sequence, stored.data, None)
-        if (act := chain.claimed_id(stored.data)) is not None:
-            self._index.note(act, stored.sequence)
+        if (claim := chain.claim(stored.data)) is not None:
+            self._index.note(claim, stored.sequence)
 
     async def _report(self, verifier: chain.Verifier, seen: list[AuditHead]) -> None:
         """Logs what is wrong with the tail, keeps the head that proves it, and writes it into the chain."""

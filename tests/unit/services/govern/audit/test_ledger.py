@@ -170,6 +170,18 @@ async def test_an_entry_that_was_found_is_not_fetched_again(writer, stream):
     assert stream.looked_at == [1]
 
 
+async def test_what_happened_in_a_deployment_is_read_without_reading_what_happened_in_others(writer, stream):
+    ledger = await writer()
+    for number in range(1, TAIL + 10):
+        where = {"deployment": "north" if number % 50 == 1 else "south", "event": "alert.raised"}
+        await ledger.append(act(number, id=f"alert.a{number}.raised", alert=f"a{number}", **where))
+    restarted = await writer()
+    stream.looked_at.clear()
+    theirs = [f"a{number}" for number in range(1, TAIL + 10, 50)]
+    assert [entry.alert for entry in await restarted.entries_of("alert.raised", "north")] == theirs
+    assert len(stream.looked_at) == len(theirs)
+
+
 async def test_a_flood_of_foreign_entries_about_an_alert_is_looked_at_once(writer, stream):
     stranger = Signer.generate("govern")
     await (await writer()).append(act(1, id="alert.a1b2c3.raised", deployment="north", alert="a1b2c3"))
