@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from types import SimpleNamespace
 
+from libs import chain
 from libs.errors import PermanentError, TransientError
 from proto import subjects
 from proto.cases import Intervention
@@ -57,7 +58,8 @@ class Ledger:
     async def append(self, request):
         if self.fails_at and request.id.endswith(self.fails_at):
             raise self.error
-        there = self.entries.setdefault(request.id, fit(request))
+        entry = chain.following(fit(request), len(self.entries) + 1, chain.GENESIS, request.deed.at)
+        there = self.entries.setdefault(request.id, entry)
         if _what(there) != _what(request):
             raise PermanentError(f"the audit holds another act under {request.id}")
         return there

@@ -17,7 +17,7 @@ class Deployments:
 
 
 class Shelf:
-    """Records with revisions, as `libs.bus.Records`; `before_replacing` may be set to get in between, once."""
+    """Records with revisions, as `libs.bus.Records`; `before_replacing` may be set to get in before a write, once."""
 
     def __init__(self):
         self.records = {}
@@ -27,18 +27,22 @@ class Shelf:
         return self.records.get(key)
 
     async def put(self, key, record):
+        await self._let_in()
         _, revision = self.records.get(key, (None, 0))
         self.records[key] = record, revision + 1
         return revision + 1
 
     async def replace(self, key, record, revision):
-        if self.before_replacing is not None:
-            intruder, self.before_replacing = self.before_replacing, None
-            await intruder()
+        await self._let_in()
         _, current = self.records.get(key, (None, 0))
         if current != revision:
             raise Conflict(key)
         return await self.put(key, record)
+
+    async def _let_in(self):
+        if self.before_replacing is not None:
+            intruder, self.before_replacing = self.before_replacing, None
+            await intruder()
 
 
 class Portraits:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from libs.bus import Conflict
 from libs.errors import ConflictError, MissingError, PermanentError
 from libs.officers import FRESH_S, Signed
 from proto import subjects
+from proto.audit import AuditEntry
 from proto.counts import Passage
 from proto.deployments import DeploymentRecord
 from proto.requests.alerts import PassageRequest
@@ -27,26 +27,20 @@ class Passages:
     async def note(self, signed: Signed[PassageRequest], record: DeploymentRecord) -> Passage:
         """The passage as it is noted; the same one again changes nothing.
 
-        The audit comes first: no passage counts that it does not hold. An officer who got no answer asks again.
+        The audit comes first: no passage counts that it does not hold, and none is refused that it holds. An officer
+        who got no answer asks again.
 
         Raises:
             MissingError, ConflictError, PermanentError: no such seed or camera, or a time at which none could pass.
             TransientError: the server is away.
         """
-        request = signed.request
-        self._check(request, record)
-        key = subjects.key(request.deployment, request.camera, request.subject, f"{request.at * 1000:.0f}")
-        entry = _entry(key, signed, record)
+        request, entry = signed.request, _entry(signed, record)
         audited = await self._office.ledger.find(entry.id)  # by an act before, whose answer was lost
         if audited is None:
-            await self._office.ledger.append(entry)
-        noted_by = audited.deed.who if audited is not None else signed.who
-        passage = Passage(**request.model_dump(), noted_by=noted_by, noted_at=self._office.clock())
-        try:
-            await self._store.replace(key, passage, 0)
-        except Conflict:
-            found = await self._store.get(key)
-            return found[0] if found else passage
+            self._check(request, record)
+            audited = await self._office.ledger.append(entry)
+        passage = as_audited(Passage(**request.model_dump(), noted_by=signed.who), audited)
+        await self._store.put(_key(request), passage)
         return passage
 
     def _check(self, request: PassageRequest, record: DeploymentRecord) -> None:
@@ -74,10 +68,24 @@ class Passages:
         return request.subject not in watch_list.removing and request.at < entry.form.expires_at
 
 
-def _entry(key: str, signed: Signed[PassageRequest], record: DeploymentRecord) -> AuditRequest:
+def audit_id(passed: Passage | PassageRequest) -> str:
+    """The id under which the audit has a passage; the same one always has it."""
+    return f"passage.{subjects.token(_key(passed))}"
+
+
+def as_audited(passage: Passage, entry: AuditEntry) -> Passage:
+    """The passage as the audit tells of it: whatever its record says, who noted it and when."""
+    return passage.model_copy(update={"noted_by": entry.deed.who, "noted_at": entry.at})
+
+
+def _key(passed: Passage | PassageRequest) -> str:
+    return subjects.key(passed.deployment, passed.camera, passed.subject, f"{passed.at * 1000:.0f}")
+
+
+def _entry(signed: Signed[PassageRequest], record: DeploymentRecord) -> AuditRequest:
     request = signed.request
     return AuditRequest(
-        id=f"passage.{key}",
+        id=audit_id(request),
         event="passage.noted",
         deed=signed.deed("note_passage"),
         deployment=request.deployment,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -16,8 +17,12 @@ from proto.requests.deployments import FiguresReply, FiguresRequest
 from proto.watchlists import WatchListRecord
 from services.govern.cases.casebook import page_of
 from services.govern.cases.evidence import Evidence, what_was_said, without_acts
+from services.govern.cases.passages import as_audited, audit_id
+from services.govern.cases.telling import tellings
 from services.govern.office import Book, Office
 
+SAID: tuple[Event, ...] = ("alert.decided", "alert.escalated", "alert.intervention", "alert.engaged")
+"""What happens to an alert, as the audit calls it."""
 Counted = TypeVar("Counted", Case, Passage, FaceCount, SearchCount)
 
 
@@ -33,7 +38,7 @@ class Counts:
 
 
 class Audited(Protocol):
-    """The part of the audit that says which alerts there were: `services.govern.audit.ledger.Chain`."""
+    """The part of the audit that says which alerts and passages there were: `services.govern.audit.ledger.Chain`."""
 
     async def entries_of(self, event: Event, deployment: str) -> Sequence[AuditEntry]:
         """All entries of an event in a deployment. Raises `TransientError`."""
@@ -50,6 +55,8 @@ class Figures:
     async def figures(self, ask: FiguresRequest) -> FiguresReply:
         """All figures of a deployment as they are now; of the cases a page, as far as officers have signed them.
 
+        Each page says of all cases what is missing: one that vanishes between two pages is on neither.
+
         Raises:
             MissingError: there is no such deployment; or its profile is gone, without which nobody can say whether it
                 was an evaluation.
@@ -59,37 +66,42 @@ class Figures:
         if found is None:
             raise MissingError(f"there is no deployment {ask.deployment}")
         record, counts = found[0], self._counts
-        audited = {} if ask.after else await self._audited(ask.deployment)  # before the records: they may go on
+        noted = self._noted(record.id)  # before the audit, which holds each of them first
+        audited = await self._audited(record.id)  # before the cases, each of which has a record first
         recorded = _of(record.id, self._office.all_cases.all().values())
-        page, following = page_of(recorded, ask.after)
-        if ask.after:
-            cases, missing = await self._credible(page, record), []
-        else:
-            cases = await self._credible(recorded, record)
-            missing = _altered(recorded, cases) + _unrecorded(audited, cases)
-        shown = {case.alert: without_acts(case) for case in cases}
+        cases = [await self._evidence.credible(case, record) for case in recorded]
+        held = {entry.id: entry for entry in audited["passage.noted"]}
         lists, others = self._lists(record)
+        missing = (
+            *_altered(recorded, cases),
+            *await _unrecorded(audited, cases),
+            *_unaudited(len(noted.keys() - held.keys())),
+            *_lacking(len(held.keys() - self._noted(record.id)), "passage", "passages", "TPIR is not of all passages"),
+            *others,
+        )
+        shown = {case.alert: without_acts(case) for case in cases}
+        page, following = page_of(recorded, ask.after)
         head = max(counts.heads.all().values(), key=lambda head: head.sequence, default=None)
         return FiguresReply(
             record=record,
             stamp=self._stamp(record),
             lists=lists,
             cases=tuple(shown[case.alert] for case in page),
-            passages=_of(ask.deployment, counts.passages.all().values()),
+            passages=tuple(as_audited(noted[act], held[act]) for act in noted if act in held),
             faces=_of(ask.deployment, counts.faces.all().values()),
             searches=_of(ask.deployment, counts.searches.all().values()),
             audit_entries=head.sequence if head else 0,
             audit_head=head.sha256 if head else "",
-            missing=(*missing, *others),
+            missing=missing,
             next=following,
         )
 
-    async def _credible(self, recorded: Iterable[Case], record: DeploymentRecord) -> list[Case]:
-        """The cases as far as officers have signed them."""
-        return [await self._evidence.credible(case, record) for case in recorded]
+    def _noted(self, deployment: str) -> dict[str, Passage]:
+        """The passages of a deployment that are recorded, the oldest first, by the id that the audit has for each."""
+        return {audit_id(one): one for one in _of(deployment, self._counts.passages.all().values())}
 
     async def _audited(self, deployment: str) -> dict[Event, Sequence[AuditEntry]]:
-        events: tuple[Event, ...] = ("alert.raised", "alert.decided", "alert.engaged")
+        events: tuple[Event, ...] = ("passage.noted", "alert.raised", *SAID)
         return {event: await self._counts.audited.entries_of(event, deployment) for event in events}
 
     def _stamp(self, record: DeploymentRecord) -> str:
@@ -124,18 +136,27 @@ def _altered(recorded: Iterable[Case], credible: Iterable[Case]) -> list[str]:
     return [f"The record of {whose} something {left_out}"]
 
 
-def _unrecorded(audited: Mapping[Event, Sequence[AuditEntry]], cases: list[Case]) -> list[str]:
-    """What the audit tells of and no record: alerts, and what people said of those that have one."""
+async def _unrecorded(audited: Mapping[Event, Sequence[AuditEntry]], cases: Sequence[Case]) -> list[str]:
+    """What the audit tells of and no record: alerts, and what happened to those that have one."""
     recorded = {case.alert for case in cases if not case.seed}
     raised = {entry.alert for entry in audited["alert.raised"]}
-    said = {(entry.alert, entry.deed.who) for entry in audited["alert.decided"]}
-    said -= {(case.alert, decision.officer) for case in cases for decision in case.decisions}
-    engaged = {entry.alert for entry in audited["alert.engaged"]} - {case.alert for case in cases if case.outcome}
-    hidden = sum(alert in recorded for alert, _ in said) + sum(alert in recorded for alert in engaged)
+    acts = {entry.id for event in SAID for entry in audited[event] if entry.alert in recorded}
+    for case in cases:
+        await asyncio.sleep(0)  # there may be thousands, and officers wait for other answers
+        acts.difference_update(telling.audit.id for telling in tellings(case))
+    one, many = "decision, escalation, intervention or outcome", "decisions, escalations, interventions or outcomes"
     return [
         *_lacking(len(raised - recorded), "alert", "alerts", "nobody can say what came of it"),
-        *_lacking(hidden, "decision or outcome", "decisions or outcomes", "`watchline audit show` has it"),
+        *_lacking(len(acts), one, many, "`watchline audit show` has it"),
     ]
+
+
+def _unaudited(number: int) -> list[str]:
+    """That so many records of passages count for nothing, if any."""
+    if not number:
+        return []
+    said = "1 record of a passage is" if number == 1 else f"{number} records of passages are"
+    return [f"{said} left out: the audit tells of no such passage."]
 
 
 def _lacking(number: int, one: str, many: str, then: str) -> list[str]:

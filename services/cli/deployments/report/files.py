@@ -91,14 +91,14 @@ async def write_deployment_report(client: Client, deployment: str, folder: Path)
 
 
 async def _figures(client: Client, deployment: str) -> FiguresReply:
-    """All figures, with the cases of all pages. Raises as `Client.ask`."""
+    """All figures, with the cases of all pages, and what any page says is missing. Raises as `Client.ask`."""
     subject = f"{subjects.DEPLOYMENT}.figures"
-    first = page = await client.ask(subject, FiguresRequest(deployment=deployment), FiguresReply)
-    cases = list(first.cases)
-    while page.next:
-        page = await client.ask(subject, FiguresRequest(deployment=deployment, after=page.next), FiguresReply)
-        cases += page.cases
-    return first.model_copy(update={"cases": tuple(sorted(cases, key=lambda case: case.raised_at)), "next": ""})
+    pages = [await client.ask(subject, FiguresRequest(deployment=deployment), FiguresReply)]
+    while after := pages[-1].next:
+        pages.append(await client.ask(subject, FiguresRequest(deployment=deployment, after=after), FiguresReply))
+    cases = sorted((case for page in pages for case in page.cases), key=lambda case: case.raised_at)
+    missing = dict.fromkeys(said for page in pages for said in page.missing)
+    return pages[0].model_copy(update={"cases": tuple(cases), "missing": tuple(missing), "next": ""})
 
 
 def row(summary: Summary) -> dict[str, Figure]:

@@ -1241,7 +1241,7 @@ async def test_a_passage_is_noted_with_the_time_at_which_it_was_and_never_long_a
     assert (await work.passage(at=earlier)).noted_at == work.clock.now
     work.clock.advance(1)
     with pytest.raises(PermanentError, match="within 15 minutes"):
-        await work.passage(at=earlier)
+        await work.passage(at=earlier + 0.5)
 
 
 async def test_the_same_passage_again_counts_once(work):
@@ -1338,6 +1338,37 @@ async def test_a_passage_whose_record_a_crash_prevented_is_noted_when_it_is_aske
         await work.passage("d-green")
     await work.passage("d-green")
     assert (len(work.passages.records), work.events()) == (1, ["passage.noted"])
+
+
+async def test_a_passage_that_the_audit_holds_is_not_refused_for_being_asked_again_late(work):
+    async def lose():
+        raise TransientError("lost")
+
+    at, work.passages.before_replacing = work.clock.now, lose
+    with pytest.raises(TransientError):
+        await work.passage("d-green", at=at)
+    work.clock.advance(NOTED_WITHIN_S + 1)
+    passage = await work.passage("e-white", at=at)
+    assert (passage.noted_by, passage.noted_at) == ("d-green", at)
+    assert [record for record, _ in work.passages.records.values()] == [passage]
+
+
+async def test_a_passage_of_the_longest_names_is_noted_once(work):
+    """The audit would hold a longer id as its hash, under which nobody would look for it."""
+    camera, deployment = "c" * 64, "d" * 64
+    draft = work.put_deployment().draft.model_copy(update={"deployment": deployment, "cameras": (camera,)})
+    work.put_deployment(draft=draft)
+    first = await work.passage("d-green", camera=camera, deployment=deployment)
+    assert await work.passage("e-white", camera=camera, deployment=deployment) == first
+    assert work.events() == ["passage.noted"]
+
+
+async def test_what_somebody_else_wrote_in_the_place_of_a_passage_is_written_over(work):
+    first = await work.passage("d-green")
+    ((key, (_, revision)),) = work.passages.records.items()
+    work.passages.records[key] = first.model_copy(update={"noted_by": "x-other"}), revision + 1
+    assert await work.passage("e-white") == first
+    assert [record for record, _ in work.passages.records.values()] == [first]
 
 
 # -- looking

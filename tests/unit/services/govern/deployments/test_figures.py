@@ -9,8 +9,10 @@ from proto import codec, subjects
 from proto.audit import AuditHead
 from proto.deployments import Binding
 from proto.requests.deployments import FiguresRequest
+from services.govern.cases import casebook
+from services.govern.cases.passages import audit_id
 from services.govern.deployments.figures import Counts, Figures
-from tests.casework import Casework, Ledger
+from tests.casework import ESCALATED_AFTER_S, Casework, Ledger
 from tests.examples import ALERT, changed
 from tests.fakes import Shelf
 from tests.governance_examples import CASE, FACES, NOW, PASSAGE, SEARCHES, WATCH_LIST
@@ -30,17 +32,24 @@ def book(*records):
     return Book({str(number): record for number, record in enumerate(records)})
 
 
-class Audited:
-    """What the audit tells of alerts."""
+def noted(passage):
+    """A passage as the audit tells of it."""
+    return SimpleNamespace(id=audit_id(passage), deed=SimpleNamespace(who=passage.noted_by), at=passage.noted_at)
 
-    def __init__(self, *alerts, ledger=None):
-        self._alerts = alerts
+
+class Audited:
+    """What the audit tells of alerts and passages."""
+
+    def __init__(self, *alerts, passages=(), ledger=None):
+        self._known = {
+            "alert.raised": [SimpleNamespace(alert=alert) for alert in alerts],
+            "passage.noted": [noted(passage) for passage in passages],
+        }
         self._ledger = ledger or Ledger()
 
     async def entries_of(self, event, deployment):
-        raised = [SimpleNamespace(alert=alert) for alert in self._alerts if event == "alert.raised"]
         known = [entry for entry in self._ledger.entries.values() if entry.event == event]
-        return [*raised, *known] if deployment == "station-north" else []
+        return [*self._known.get(event, ()), *known] if deployment == "station-north" else []
 
 
 @pytest.fixture
@@ -68,7 +77,8 @@ def figures_of(office, **books):
 async def test_everything_counted_for_the_deployment_is_there_oldest_first(office):
     later = FACES.model_copy(update={"reading": "gate-1-ffff-", "updated_at": FACES.updated_at + 1})
     books = {"passages": book(PASSAGE), "faces": book(later, FACES), "searches": book(SEARCHES)}
-    reply = await figures_of(office, **books).figures(ASK)
+    audited = Audited("a1b2c3", passages=(PASSAGE,))
+    reply = await figures_of(office, audited=audited, **books).figures(ASK)
 
     assert reply.record == DEPLOYMENT
     assert reply.cases == (OPEN,)
@@ -195,16 +205,25 @@ async def test_an_alert_that_its_record_calls_one_for_a_seed_is_said(office):
     assert reply.missing == ("1 alert that the audit tells of has no record: nobody can say what came of it.",)
 
 
+ONE = "1 decision, escalation, intervention or outcome that the audit tells of has no record"
+MANY = "decisions, escalations, interventions or outcomes of the audit have no record"
+
+
 @pytest.mark.parametrize(
     ("hidden", "said"),
     [
-        ({"outcome": None}, "1 decision or outcome that the audit tells of has no record"),
-        ({"decisions": (), "outcome": None, "status": "open"}, "2 decisions or outcomes of the audit have no record"),
+        ({"outcome": None}, ONE),
+        ({"escalated_at": 0.0}, ONE),
+        ({"response": ""}, ONE),
+        ({"decisions": (), "outcome": None, "status": "open"}, f"3 {MANY}"),
     ],
+    ids=["outcome", "escalation", "intervention", "decision and what rests on it"],
 )
-async def test_what_officers_said_and_the_record_hides_is_said(crew, clock, log, hidden, said):
+async def test_what_happened_to_an_alert_and_the_record_hides_is_said(crew, clock, log, hidden, said):
     work = Casework(crew, clock, log)
     await work.alert()
+    work.clock.advance(ESCALATED_AFTER_S)
+    await work.cases.escalate_due()
     await work.decide("d-green")
     await work.engage("e-white", engagement="confirmed_false")
     audited = Audited(ledger=work.ledger)
@@ -212,6 +231,65 @@ async def test_what_officers_said_and_the_record_hides_is_said(crew, clock, log,
     work.change(**hidden)
     reply = await figures_of(office_of(work), audited=audited).figures(ASK)
     assert reply.missing == (f"{said}: `watchline audit show` has it.",)
+
+
+async def test_an_alert_that_vanishes_between_two_pages_is_said_on_the_second(office, monkeypatch):
+    monkeypatch.setattr(casebook, "PAGE_BYTES", 1)
+    office.all_cases = book(*(OPEN.model_copy(update={"alert": alert}) for alert in ("a1", "a2")))
+    figures = figures_of(office, audited=Audited("a1", "a2"))
+    first = await figures.figures(ASK)
+    assert ([case.alert for case in first.cases], first.missing) == (["a1"], ())
+    office.all_cases = book(OPEN.model_copy(update={"alert": "a1"}))
+    second = await figures.figures(ASK.model_copy(update={"after": first.next}))
+    assert second.cases == ()
+    assert second.missing == ("1 alert that the audit tells of has no record: nobody can say what came of it.",)
+
+
+async def test_a_passage_that_the_audit_does_not_hold_is_left_out_and_said(office):
+    forged = PASSAGE.model_copy(update={"at": PASSAGE.at + 1})
+    audited = Audited("a1b2c3", passages=(PASSAGE,))
+    reply = await figures_of(office, audited=audited, passages=book(PASSAGE, forged)).figures(ASK)
+    assert reply.passages == (PASSAGE,)
+    assert reply.missing == ("1 record of a passage is left out: the audit tells of no such passage.",)
+
+
+async def test_a_passage_that_is_recorded_twice_counts_once(office):
+    audited = Audited("a1b2c3", passages=(PASSAGE,))
+    reply = await figures_of(office, audited=audited, passages=book(PASSAGE, PASSAGE)).figures(ASK)
+    assert (reply.passages, reply.missing) == ((PASSAGE,), ())
+
+
+async def test_who_noted_a_passage_and_when_is_what_the_audit_says(office):
+    altered = PASSAGE.model_copy(update={"noted_by": "x-other", "noted_at": PASSAGE.noted_at - 600})
+    audited = Audited("a1b2c3", passages=(PASSAGE,))
+    reply = await figures_of(office, audited=audited, passages=book(altered)).figures(ASK)
+    assert (reply.passages, reply.missing) == ((PASSAGE,), ())
+
+
+async def test_a_passage_of_the_audit_that_has_no_record_is_said(crew, clock, log):
+    work = Casework(crew, clock, log)
+    await work.alert()
+    passage = await work.passage()
+    audited = Audited(ledger=work.ledger)
+    whole = await figures_of(office_of(work), audited=audited, passages=book(passage)).figures(ASK)
+    assert (whole.passages, whole.missing) == ((passage,), ())
+    reply = await figures_of(office_of(work), audited=audited).figures(ASK)
+    assert reply.passages == ()
+    assert reply.missing == ("1 passage that the audit tells of has no record: TPIR is not of all passages.",)
+
+
+async def test_a_passage_that_is_noted_while_the_audit_is_read_is_neither_left_out_nor_missing(office):
+    passages, audited = book(), Audited("a1b2c3")
+    entries_of = audited.entries_of
+
+    async def noting(event, deployment):
+        if event == "passage.noted":
+            passages["0"] = PASSAGE
+            audited._known[event] = [noted(PASSAGE)]
+        return await entries_of(event, deployment)
+
+    audited.entries_of = noting
+    assert (await figures_of(office, audited=audited, passages=passages).figures(ASK)).missing == ()
 
 
 async def test_the_cases_of_a_large_deployment_come_on_pages_each_once(office):

@@ -289,6 +289,20 @@ async def test_three_files_are_written_that_their_owner_alone_can_read(tmp_path)
     assert "weak" in paths[0].read_text("utf-8")
 
 
+async def test_what_any_page_of_the_figures_says_is_missing_stands_in_the_report(tmp_path):
+    class Paging(Govern):
+        async def ask(self, subject, request, expected, timeout_s=None):
+            reply = await super().ask(subject, request, expected)
+            if expected is DeploymentReply:
+                return reply
+            said = ("said twice", "of the second page") if request.after else ("said twice",)
+            return reply.model_copy(update={"missing": said, "next": "" if request.after else "x", "cases": ()})
+
+    page, *_ = await write_deployment_report(Paging(), "station-north", tmp_path / "out")
+    text = words(page.read_text("utf-8"))
+    assert (text.count("said twice"), text.count("of the second page")) == (1, 1)
+
+
 async def test_a_folder_that_is_a_file_is_told(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(UserError, match=r"the report cannot be written to .*out is a file: name a folder") as told:
