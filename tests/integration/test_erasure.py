@@ -1,6 +1,7 @@
 """Deletion on a real server: nothing of it is left in its files, its proof is in the audit, and a crash loses none."""
 
 import hashlib
+from contextlib import asynccontextmanager
 from functools import partial
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from libs.bus import Mirror, Records, flushed
 from libs.errors import TransientError
 from libs.seals import Signer
 from proto import codec, subjects
-from proto.audit import AuditEntry
+from proto.audit import AuditEntry, Deed
 from proto.counts import FaceCount, Passage, SearchCount
 from proto.messages import Alert
 from proto.records import CameraStatus, RecentAlerts, TrackState
@@ -22,7 +23,7 @@ from services.govern.retention.erasure import EVER, Erasure, proof_of
 from services.govern.retention.sweeper import Sweeper
 from services.govern.shelves import Shelves
 from tests.examples import EXAMPLES, changed
-from tests.waiting import soon
+from tests.waiting import soon, until
 
 GOVERN = Signer.generate("govern")
 NOW = 1_700_000_000.0
@@ -126,15 +127,47 @@ async def test_the_proof_of_a_deletion_is_in_the_audit_once(bus, erasure):
 
 async def test_an_alert_that_nobody_has_taken_up_is_deleted_and_proved(bus, erasure):
     await raise_alert(bus, "a1", case=False)
-    assert (await erasure.oldest_alert(NORTH)).id == "a1"
+    assert await erasure.is_due(NORTH, NOW + 1, read_through=False)
     assert (await erasure.alerts(NORTH, EVER))["alerts_sha256"] == proof_of(["a1"])
-    assert await erasure.oldest_alert(NORTH) is None
+    assert not await erasure.is_due(NORTH, EVER, read_through=True)
     assert len(await audited(bus)) == 1
+
+
+async def test_an_alert_that_says_it_was_raised_later_goes_when_the_server_has_had_it_for_its_time(bus, erasure):
+    await raise_alert(bus, "a1", raised_at=FAR)
+    (taken_at,) = [stored.at async for stored in bus.stored(subjects.ALERTS)]
+    for read_through in (False, True):
+        assert not await erasure.is_due(NORTH, taken_at - 1, read_through)
+        assert await erasure.is_due(NORTH, taken_at + 1, read_through)
+    assert (await erasure.alerts(NORTH, taken_at - 1))["alerts"] == 0
+    assert (await erasure.alerts(NORTH, taken_at + 1))["alerts_sha256"] == proof_of(["a1"])
+    assert await ids_in(bus, subjects.ALERTS) == []
+    assert (await vault(bus).get(subjects.key(NORTH, "a1")))[0].deleted_at
+    assert await bus.portraits.all(subjects.ALERT_PORTRAITS) == {}
+
+
+async def test_whatever_lies_before_it_an_alert_that_is_over_is_found_by_reading_through(bus, erasure):
+    await raise_alert(bus, "later", raised_at=FAR)
+    await raise_alert(bus, "old", raised_at=NOW - 100, case=False)
+    assert not await erasure.is_due(NORTH, NOW, read_through=False)
+    assert await erasure.is_due(NORTH, NOW, read_through=True)
+    await erasure.alerts(NORTH, NOW)
+    assert await ids_in(bus, subjects.ALERTS) == ["later"]
+
+
+async def test_of_two_messages_that_say_they_are_one_alert_neither_stays(bus, erasure):
+    for camera in ("gate-1", "gate-2"):
+        alert = changed("alert", id="a1", deployment=NORTH, camera=camera, raised_at=NOW - 100, expires_at=FAR)
+        await bus.client.publish(f"{subjects.alerts_of(NORTH)[:-1]}{camera}", codec.encode(alert))
+    await flushed(bus.client)
+    assert (await erasure.alerts(NORTH, NOW))["alerts"] == 1
+    assert await ids_in(bus, subjects.ALERTS) == []
 
 
 async def test_what_is_no_alert_but_lies_among_them_goes_too(bus, nats_server, erasure):
     await bus.client.publish(f"{subjects.alerts_of(NORTH)[:-1]}gate-1", b"garbage with a face in it")
     await flushed(bus.client)
+    assert await erasure.is_due(NORTH, NOW, read_through=False)
     await erasure.alerts(NORTH, NOW)
     assert on_disk(nats_server, b"garbage with a face in it") == []
 
@@ -263,11 +296,9 @@ async def test_what_somebody_else_wrote_among_the_portraits_keeps_none_from_bein
 # -- the sweeper
 
 
-async def test_after_days_of_downtime_the_sweeper_deletes_and_proves_what_was_due(
-    bus, nats_server, erasure, log, clock
-):
-    await raise_alert(bus, "a1", clock.now)
-    clock.advance(9 * 86_400)
+@asynccontextmanager
+async def opened_sweeper(bus, erasure, log, clock, record):
+    """The sweeper of a program that has just started, with one deployment."""
     async with Mirror.open(bus, subjects.CASE_RECORDS, Sealed) as cases:
         office = SimpleNamespace(
             log=log,
@@ -275,11 +306,38 @@ async def test_after_days_of_downtime_the_sweeper_deletes_and_proves_what_was_du
             ledger=erasure._ledger,
             profiles={"uk-police": SimpleNamespace(alerts_kept_hours=24.0, logs_kept_days=180.0)},
             all_cases=Shelves(cases, partial(opened_case, GOVERN.public), log),
-            all_deployments=SimpleNamespace(all=lambda: {NORTH: EXAMPLES["deployment_record"]}),
+            all_deployments=SimpleNamespace(all=lambda: {NORTH: record}),
         )
+        yield Sweeper(office, erasure)
+
+
+async def test_after_days_of_downtime_the_sweeper_deletes_and_proves_what_was_due(
+    bus, nats_server, erasure, log, clock
+):
+    await raise_alert(bus, "a1", clock.now)
+    clock.advance(9 * 86_400)
+    async with opened_sweeper(bus, erasure, log, clock, EXAMPLES["deployment_record"]) as sweeper:
         for _ in range(3):
-            await Sweeper(office, erasure).sweep()
+            await sweeper.sweep()
     case, _ = await vault(bus).get(subjects.key(NORTH, "a1"))
     assert case.deleted_at == clock.now
     assert [event for event, _ in await audited(bus)] == ["retention.alerts_deleted"]
     assert on_disk(nats_server, pixels("a1")[:64], b"nominal a1") == []
+
+
+async def test_a_case_that_is_put_after_a_judge_refused_is_in_no_file_after_the_next_look(
+    bus, nats_server, erasure, log, clock
+):
+    deeds = (Deed(who="c-brown", verb="refuse_judicial", at=clock.now), Deed(who="govern", verb="erase", at=clock.now))
+    refused = changed("deployment_record", state="purged", deeds=deeds, record_version=2)
+    async with opened_sweeper(bus, erasure, log, clock, refused) as sweeper:
+        await sweeper.sweep()
+        await raise_alert(bus, "late", clock.now)
+
+        async def is_known():
+            return bool(sweeper._office.all_cases.all())
+
+        await until(is_known)
+        await sweeper.sweep()
+    assert await left_in(bus, subjects.CASE_RECORDS) == {"cases": 0}
+    assert on_disk(nats_server, pixels("late")[:64], b"nominal late") == []

@@ -63,8 +63,16 @@ class Period:
     expired_by: float
 
     def ended(self, alert: Alert | Case) -> bool:
-        """Whether the alert may be kept no longer."""
+        """Whether the alert may be kept no longer, by what it says itself."""
         return alert.raised_at < self.raised_before or 0 < alert.expires_at <= self.expired_by
+
+    def is_over(self, stored: Stored) -> bool:
+        """Whether what lies in a stream may be kept no longer: an alert, whatever it says, or what is none.
+
+        Whoever raises an alert says when that was, and may say tomorrow. The server knows when it came.
+        """
+        alert = _decoded(Alert, stored)
+        return alert is None or stored.at < self.raised_before or self.ended(alert)
 
 
 def proof_of(ids: Iterable[str]) -> str:
@@ -84,24 +92,26 @@ class Erasure:
     async def alerts(self, deployment: str, raised_before: float) -> Proof:
         """Deletes the alerts of a deployment that were raised before a moment (Unix seconds), or have expired by now.
 
+        Raised or taken by the server: an alert that says that it was raised later than that is no exception.
         With them go their portraits and interventions, and the cases bear when. Returns how many, and the proof.
 
         Raises:
             TransientError: the server is away; what is left is deleted when this is asked for again.
         """
         period = Period(raised_before, self._clock())
-        cases = {case.alert: case for case in (await self._cases.all(deployment)).values()}
-        ended = {alert for alert, case in cases.items() if case.deleted_at or period.ended(case)}
-        unmarked = {alert for alert in ended if not cases[alert].deleted_at}
-        found = await self._messages(deployment, period)
-        for alert in sorted(unmarked | found.keys()):
+        found = await self._over(deployment, period)
+        ids = {_id(stream, stored) for stream, stored in found}
+        cases = (await self._cases.all(deployment)).values()
+        marked = {case.alert for case in cases if case.deleted_at}
+        unmarked = {case.alert for case in cases if case.alert in ids or period.ended(case)} - marked
+        deleted = unmarked | ids
+        for alert in sorted(deleted):
             await self._bus.portraits.drop(subjects.alert_portrait(alert))
-        interventions = await self._interventions(deployment, ended | found.keys())
-        deleted = unmarked | found.keys()
+        interventions = await self._interventions(deployment, marked | deleted)
         proof: Proof = {"alerts": len(deleted), "alerts_sha256": proof_of(deleted), "interventions": interventions}
         if deleted:
             await self._prove("alerts", deployment, proof)
-        for stream, stored in found.values():
+        for stream, stored in found:
             await self._bus.erase(stream, stored)
         for alert in sorted(unmarked):
             await self._mark(deployment, alert)
@@ -134,15 +144,21 @@ class Erasure:
         proof["adjudications"] = await self._erase_all(subjects.ADJUDICATIONS, subjects.adjudications_of(deployment))
         return proof
 
-    async def oldest_alert(self, deployment: str) -> Alert | None:
-        """Of the alerts that lie in the streams the one that was published first. Raises `TransientError`."""
-        oldest: Alert | None = None
-        for stream, subject in _alert_streams(deployment):
-            stored = await self._bus.oldest(stream, subject)
-            alert = _decoded(Alert, stored) if stored is not None else None
-            if alert is not None and (oldest is None or alert.raised_at < oldest.raised_at):
-                oldest = alert
-        return oldest
+    async def is_due(self, deployment: str, raised_before: float, read_through: bool) -> bool:
+        """Whether something lies in the streams that `alerts` would delete now.
+
+        Costs one look at the first message of each stream, than which the server took none earlier: whatever lies
+        behind it and came too long ago, this tells. It does not tell of one behind it that says itself that it is over
+        although it came later; to `read_through` does, and costs reading every message of the deployment.
+
+        Raises:
+            TransientError: the server is away.
+        """
+        period = Period(raised_before, self._clock())
+        if read_through:
+            return bool(await self._over(deployment, period))
+        firsts = [await self._bus.oldest(stream, subject) for stream, subject in _alert_streams(deployment)]
+        return any(stored is not None and period.is_over(stored) for stored in firsts)
 
     async def strays(self, put_before: float) -> int:
         """How many portraits it deleted that belong to no alert, and parts of portraits, put there before a moment.
@@ -159,15 +175,14 @@ class Erasure:
 
     # -- the parts of it
 
-    async def _messages(self, deployment: str, period: Period) -> dict[str, tuple[subjects.Stream, Stored]]:
-        """The alerts in the streams that are over, by id; what is no alert at all counts as one that is over."""
-        found = {}
-        for stream, subject in _alert_streams(deployment):
-            async for stored in self._bus.stored(stream, subject):
-                alert = _decoded(Alert, stored)
-                if alert is None or period.ended(alert):
-                    found[alert.id if alert is not None else f"{stream.name} {stored.sequence}"] = stream, stored
-        return found
+    async def _over(self, deployment: str, period: Period) -> list[tuple[subjects.Stream, Stored]]:
+        """What lies in the streams and is over: every message, also two that say that they are one alert."""
+        return [
+            (stream, stored)
+            for stream, subject in _alert_streams(deployment)
+            async for stored in self._bus.stored(stream, subject)
+            if period.is_over(stored)
+        ]
 
     async def _all_alerts(self) -> AsyncIterator[Alert]:
         for stream in (subjects.ALERTS, subjects.SEEDS):
@@ -234,6 +249,12 @@ def _alert_streams(deployment: str) -> Sequence[tuple[subjects.Stream, str]]:
         (subjects.ALERTS, subjects.alerts_of(deployment)),
         (subjects.SEEDS, subjects.seeds_of(deployment)),
     )
+
+
+def _id(stream: subjects.Stream, stored: Stored) -> str:
+    """The id of the alert that lies there; of what is no alert, where it lies."""
+    alert = _decoded(Alert, stored)
+    return alert.id if alert is not None else f"{stream.name} {stored.sequence}"
 
 
 def _intervention(stored: Stored) -> Intervention | None:

@@ -6,7 +6,8 @@ import pytest
 
 from libs.errors import TransientError
 from proto.audit import Deed
-from services.govern.retention.sweeper import ALWAYS, NEVER, STRAYS_S, Sweeper
+from services.govern.retention.erasure import Period
+from services.govern.retention.sweeper import ALWAYS, NEVER, STRAYS_S, THROUGH_S, Sweeper
 from tests.examples import EXAMPLES, changed
 
 HOUR_S = 3600.0
@@ -28,11 +29,15 @@ class Ledger:
 
 
 class Erasure:
-    """Notes what it is asked to delete; `streams` holds the oldest alert that lies in a stream, by deployment."""
+    """Notes what it is asked to delete; `streams` holds the first alert that lies in a stream, by deployment.
+
+    Deployments in `hidden` have one behind it that is over.
+    """
 
     def __init__(self, cases):
         self.cases = cases
         self.streams = {}
+        self.hidden = set()
         self.asked = []
         self.away_for = set()
         self.error = TransientError("away")
@@ -45,14 +50,20 @@ class Erasure:
             if case.deployment == deployment:
                 self.cases[key] = case.model_copy(update={"deleted_at": 1.0})
         self.streams.pop(deployment, None)
+        self.hidden.discard(deployment)
         return {"alerts": 1}
 
     async def results(self, deployment):
         self.asked.append(("results", deployment))
+        for key in [key for key, case in self.cases.items() if case.deployment == deployment]:
+            del self.cases[key]
         return {}
 
-    async def oldest_alert(self, deployment):
-        return self.streams.get(deployment)
+    async def is_due(self, deployment, raised_before, read_through):
+        if read_through and deployment in self.hidden:
+            return True
+        first = self.streams.get(deployment)
+        return first is not None and Period(raised_before, first.raised_at).ended(first)
 
     async def strays(self, put_before):
         self.asked.append(("strays", put_before))
@@ -180,6 +191,31 @@ async def test_an_alert_that_comes_after_the_purge_goes_at_once(office, erasure,
     assert erasure.deletions() == [("alerts", "station-north", ALWAYS)]
 
 
+async def test_an_alert_behind_the_first_that_is_over_is_looked_for_at_start_and_every_hour(
+    office, erasure, sweeper, clock
+):
+    deployment(office)
+    erasure.hidden = {"station-north"}
+    await sweeper.sweep()
+    assert len(erasure.deletions()) == 1
+    erasure.hidden = {"station-north"}
+    clock.advance(THROUGH_S - 1)
+    await sweeper.sweep()
+    assert len(erasure.deletions()) == 1
+    clock.advance(1)
+    await sweeper.sweep()
+    assert len(erasure.deletions()) == 2
+
+
+async def test_a_look_through_a_deployment_that_failed_is_made_up_for_at_the_next_look(office, erasure, sweeper):
+    deployment(office)
+    erasure.hidden = erasure.away_for = {"station-north"}
+    await sweeper.sweep()
+    erasure.away_for = set()
+    await sweeper.sweep()
+    assert len(erasure.deletions()) == 1
+
+
 async def test_what_is_being_deleted_already_is_left_to_those_who_do(office, erasure, sweeper, clock):
     deployment(office, state="ended", deleting=True)
     case(office)
@@ -226,6 +262,49 @@ async def test_cases_of_a_purged_deployment_are_kept_for_their_days_and_not_long
     await sweeper.sweep()
     await sweeper.sweep()
     assert erasure.deletions() == [("results", "station-north")]
+
+
+async def test_a_case_that_comes_after_a_refusal_by_a_judge_goes_at_the_next_look_however_late(
+    office, erasure, sweeper, clock
+):
+    refused = purged(office, office.clock())
+    deeds = (Deed(who="j-udge", verb="refuse_judicial", at=clock() - 9), *refused.deeds)
+    office.all_deployments["station-north"] = refused.model_copy(update={"deeds": deeds})
+    await sweeper.sweep()
+    assert erasure.deletions() == [("results", "station-north")]
+    for _ in range(2):
+        clock.advance(5)
+        case(office)
+        await sweeper.sweep()
+        await sweeper.sweep()
+        assert office.all_cases == {}
+    assert [asked[0] for asked in erasure.deletions()] == ["results", "alerts", "results", "alerts", "results"]
+
+
+async def test_counts_that_come_after_a_refusal_by_a_judge_go_within_the_hour(office, erasure, sweeper, clock):
+    refused = purged(office, office.clock())
+    deeds = (Deed(who="govern", verb="lapse", at=clock() - 9), *refused.deeds)
+    office.all_deployments["station-north"] = refused.model_copy(update={"deeds": deeds})
+    await sweeper.sweep()
+    clock.advance(THROUGH_S)
+    await sweeper.sweep()
+    assert erasure.deletions() == [("results", "station-north")] * 2
+
+
+async def test_no_case_stays_of_a_deployment_that_was_refused(office, erasure, sweeper):
+    deployment(office, state="refused")
+    case(office)
+    await sweeper.sweep()
+    assert office.all_cases == {}
+
+
+async def test_a_case_that_comes_after_its_days_goes_at_the_next_look(office, erasure, sweeper, clock):
+    purged(office, office.clock())
+    clock.advance(180 * DAY_S)
+    await sweeper.sweep()
+    case(office)
+    await sweeper.sweep()
+    assert office.all_cases == {}
 
 
 async def test_cases_of_a_deployment_that_is_not_purged_are_kept(office, erasure, sweeper, clock):
