@@ -75,6 +75,7 @@ class Figures:
         missing = (
             *_altered(recorded, cases),
             *await _unrecorded(audited, cases),
+            *_refused(len(audited["alert.contradicted"])),
             *_unaudited(len(noted.keys() - held.keys())),
             *_lacking(len(held.keys() - self._noted(record.id)), "passage", "passages", "TPIR is not of all passages"),
             *others,
@@ -101,7 +102,7 @@ class Figures:
         return {audit_id(one): one for one in _of(deployment, self._counts.passages.all().values())}
 
     async def _audited(self, deployment: str) -> dict[Event, Sequence[AuditEntry]]:
-        events: tuple[Event, ...] = ("passage.noted", "alert.raised", *SAID)
+        events: tuple[Event, ...] = ("passage.noted", "alert.raised", "alert.contradicted", *SAID)
         return {event: await self._counts.audited.entries_of(event, deployment) for event in events}
 
     def _stamp(self, record: DeploymentRecord) -> str:
@@ -149,6 +150,14 @@ async def _unrecorded(audited: Mapping[Event, Sequence[AuditEntry]], cases: Sequ
         *_lacking(len(raised - recorded), "alert", "alerts", "nobody can say what came of it"),
         *_lacking(len(acts), one, many, "`watchline audit show` has it"),
     ]
+
+
+def _refused(number: int) -> list[str]:
+    """That so many alerts were refused, if any: one of two under an id is forged, and nobody can say which."""
+    if not number:
+        return []
+    said = "1 alert was" if number == 1 else f"{number} alerts were"
+    return [f"{said} refused: the audit tells of others under their ids, and the real ones may not be counted."]
 
 
 def _unaudited(number: int) -> list[str]:

@@ -49,6 +49,8 @@ from services.cli.private_file import write_private
 from services.cli.times import date, iso
 
 Figure = str | int | float
+FIGURES_TIMEOUT_S = 60.0
+"""For a page of figures, for which every signature of a large deployment is looked at."""
 
 
 def report(
@@ -93,9 +95,10 @@ async def write_deployment_report(client: Client, deployment: str, folder: Path)
 async def _figures(client: Client, deployment: str) -> FiguresReply:
     """All figures, with the cases of all pages, and what any page says is missing. Raises as `Client.ask`."""
     subject = f"{subjects.DEPLOYMENT}.figures"
-    pages = [await client.ask(subject, FiguresRequest(deployment=deployment), FiguresReply)]
-    while after := pages[-1].next:
-        pages.append(await client.ask(subject, FiguresRequest(deployment=deployment, after=after), FiguresReply))
+    pages: list[FiguresReply] = []
+    while not pages or pages[-1].next:
+        ask = FiguresRequest(deployment=deployment, after=pages[-1].next if pages else "")
+        pages.append(await client.ask(subject, ask, FiguresReply, FIGURES_TIMEOUT_S))
     cases = sorted((case for page in pages for case in page.cases), key=lambda case: case.raised_at)
     missing = dict.fromkeys(said for page in pages for said in page.missing)
     return pages[0].model_copy(update={"cases": tuple(cases), "missing": tuple(missing), "next": ""})

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from libs.errors import MissingError
+from libs.errors import MissingError, PermanentError
 from proto import codec, subjects
 from proto.audit import AuditHead
 from proto.deployments import Binding
@@ -197,6 +197,17 @@ async def test_what_officers_signed_counts_and_comes_without_their_acts(crew, cl
 async def test_an_alert_of_the_audit_that_has_no_record_is_said(office):
     reply = await figures_of(office, audited=Audited("a1b2c3", "gone")).figures(ASK)
     assert reply.missing == ("1 alert that the audit tells of has no record: nobody can say what came of it.",)
+
+
+async def test_an_alert_that_was_refused_for_another_under_its_id_is_said(crew, clock, log):
+    work = Casework(crew, clock, log)
+    await work.alert()
+    for score in (0.9, 0.95):
+        with pytest.raises(PermanentError):
+            await work.alert(score=score)
+    reply = await figures_of(office_of(work), audited=Audited(ledger=work.ledger)).figures(ASK)
+    refused = "1 alert was refused: the audit tells of others under their ids, and the real ones may not be counted."
+    assert reply.missing == (refused,)
 
 
 async def test_an_alert_that_its_record_calls_one_for_a_seed_is_said(office):
