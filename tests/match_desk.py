@@ -45,7 +45,7 @@ VERSION = "sface-2021dec"
 DAY_S = 86_400.0
 
 
-class DeadError(Exception):
+class DeadError(BaseException):
     """The program was killed here."""
 
 

@@ -18,6 +18,7 @@ from libs.officers import Roster, sign
 from libs.seals import Signer
 from libs.service import Host
 from libs.settings import TrustSettings, load
+from libs.surviving import surviving
 from libs.waiting import end, unless
 from proto import subjects
 from proto.audit import AuditHead
@@ -46,7 +47,6 @@ from services.govern.retention.erasure import Erasure
 from services.govern.retention.sweeper import Sweeper
 from services.govern.settings import GovernSettings
 from services.govern.shelves import Shelves
-from services.govern.surviving import surviving
 
 DESTROY_S = 30.0
 """How long `match` may take to destroy a list: files are rewritten."""

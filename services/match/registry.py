@@ -241,8 +241,15 @@ def audit_request(record: WatchListRecord, owed: OwedEntry) -> AuditRequest:
 
 
 def promise(record: WatchListRecord) -> OwedEntry:
-    """What a list that is being destroyed owes the audit of that; what else happens meanwhile may be owed after it."""
-    return next(owed for owed in reversed(record.owed) if owed.event == "watchlist.destroyed")
+    """What a list that is being destroyed owes the audit of that; what else happens meanwhile may be owed after it.
+
+    Raises:
+        PermanentError: it owes nothing of that, so its record is none that this program wrote.
+    """
+    for owed in reversed(record.owed):
+        if owed.event == "watchlist.destroyed":
+            return owed
+    raise PermanentError(f"the watch list {record.id} is being destroyed, and its record does not say by whom")
 
 
 def without_promise(record: WatchListRecord) -> tuple[OwedEntry, ...]:

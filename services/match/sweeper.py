@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from libs.errors import PermanentError, TransientError
-from libs.log import describe_bug
+from libs.surviving import surviving
 from proto import subjects
 from proto.audit import Details
-from proto.codec import DecodeError
 from proto.watchlists import WatchListRecord
 from services.match.erasure import erase_orphans
 from services.match.imports import Imports
@@ -86,18 +84,14 @@ class Sweeper:
         return any(entry.form is not None and entry.form.expires_at <= now for entry in entries)
 
     async def _each(self, work: Callable[[WatchListRecord], Awaitable[None]]) -> None:
-        """Does the work for each list. What somebody else wrote among their records is passed over, and logged."""
+        """Does the work for each list. What somebody else wrote among their records is logged, and costs only itself."""
         log = self._registry.log
         for key, record in self._registry.book.lists.all().items():
             if key != subjects.key(record.id):
                 log.warning("sweep.foreign_record", key=key, watch_list=record.id)
                 continue
-            try:
+            with surviving(log, "sweep.failed", watch_list=record.id):
                 await work(record)
-            except (PermanentError, TransientError) as error:
-                log.warning("sweep.failed", watch_list=record.id, reason=error.reason)
-            except DecodeError as error:
-                log.warning("sweep.bad_record", watch_list=record.id, **describe_bug(error))
 
     def _recounted(self, record: WatchListRecord, counted: Counts) -> WatchListRecord:
         """The record with the counts of its entries, where an act was cut short before it could write them down."""

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for folder in ("proto", "libs", "services") for path in (ROOT / folder).rglob("*.py"))
-RUN_LOOPS = {"libs/actor.py", "libs/bus/desk.py", "services/govern/surviving.py"}
+RUN_LOOPS = {"libs/actor.py", "libs/bus/desk.py", "libs/surviving.py"}
 """Where one bad message must not stop the rest; nor one bad record the looks at what must end and what must go."""
 GRAPHS = {"libs/rewrites.py"}
 """Names the nodes of a network after what they are."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from libs.surviving import surviving
 from proto.cases import Case
 from services.govern.cases.casebook import CaseBook
 from services.govern.cases.telling import untold
 from services.govern.office import Office
-from services.govern.surviving import surviving
 
 ESCALATED_AFTER_S = 120.0
 """Where the profile is gone: as those that ship have it."""

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from libs.bus import Conflict
 from libs.errors import PermanentError, TransientError
+from libs.surviving import surviving
 from proto import subjects
 from proto.audit import Deed, Details
 from proto.deployments import DeploymentRecord
@@ -23,7 +24,6 @@ from proto.sealed import GOVERN
 from services.govern.deployments.periods import Due, discards, due, lists_are_due
 from services.govern.deployments.sealing import WarrantDesk
 from services.govern.office import Office
-from services.govern.surviving import surviving
 
 EVENTS = {
     "draft": "drafted",

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from libs.surviving import surviving
 from proto.audit import Deed
 from proto.cases import Case
 from proto.deployments import DeploymentRecord
@@ -22,7 +23,6 @@ from services.govern.deployments.periods import discards
 from services.govern.office import Office
 from services.govern.profiles.reading import HOUR_S, Profile
 from services.govern.retention.erasure import Period
-from services.govern.surviving import surviving
 
 DAY_S = 24 * HOUR_S
 STRAYS_S = HOUR_S

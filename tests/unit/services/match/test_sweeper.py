@@ -138,7 +138,8 @@ def test_what_lies_under_another_key_than_its_own_is_no_entry_of_a_list():
     assert entries_of("wanted", records) == {"S-1": entry}
 
 
-async def test_one_list_that_cannot_be_swept_does_not_keep_the_others(desk, clock, log):
+@pytest.mark.parametrize("error", [TransientError("the engine is away"), RuntimeError("a bug")], ids=str)
+async def test_one_list_that_cannot_be_swept_does_not_keep_the_others(desk, clock, log, error):
     await desk.create("also")
     await desk.enrol("S-1", 1, name="also", expires_at=clock() + DAY_S)
     clock.advance(DAY_S)
@@ -146,7 +147,7 @@ async def test_one_list_that_cannot_be_swept_does_not_keep_the_others(desk, cloc
 
     async def fails(watch_list, references):
         if watch_list == "also":
-            raise TransientError("the engine is away")
+            raise error
         return await discard(watch_list, references)
 
     desk.gallery.discard = fails
@@ -154,6 +155,18 @@ async def test_one_list_that_cannot_be_swept_does_not_keep_the_others(desk, cloc
     assert desk.entry("S-1").form is None
     assert desk.entry("S-1", "also").form is not None
     assert [entry["watch_list"] for entry in log.entries if entry["event"] == "sweep.failed"] == ["also"]
+
+
+async def test_a_list_whose_destruction_nobody_is_said_to_have_begun_does_not_keep_the_others(desk, clock, log):
+    await desk.create("also")
+    record, revision = desk.lists.records["also"]
+    desk.lists.records["also"] = record.model_copy(update={"state": "destroying", "owed": ()}), revision
+    clock.advance(400 * DAY_S)
+    await desk.sweeper.sweep()
+    assert desk.list().state == "destroyed"
+    (failed,) = [entry for entry in log.entries if entry["event"] == "sweep.failed"]
+    assert (failed["watch_list"], failed["log_level"]) == ("also", "warning")
+    assert failed["reason"] == "the watch list also is being destroyed, and its record does not say by whom"
 
 
 async def test_a_clock_that_goes_backwards_brings_nobody_back(desk, clock):
@@ -182,7 +195,7 @@ async def test_what_somebody_else_wrote_among_the_lists_does_not_keep_the_others
     await desk.sweeper.sweep()
     assert desk.list().state == "destroyed"
     events = {entry["event"] for entry in log.entries}
-    assert {"sweep.foreign_record", "sweep.bad_record"} <= events
+    assert {"sweep.foreign_record", "sweep.failed"} <= events
 
 
 async def test_an_entry_under_a_key_that_is_not_its_own_is_nobodys(desk):
