@@ -17,6 +17,8 @@ from proto.values import Line, Sha256, Value
 Event = Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.[a-z_]+$", max_length=64)]
 """What happened, for example `deployment.armed`: the last tokens of the subject of an audit entry."""
 Details = dict[str, str | int | float | bool]
+ACT_DIGITS = 32
+"""Of the hash of an act in its id: 128 bits, for which nobody finds another act."""
 
 
 class Deed(Value):
@@ -31,6 +33,14 @@ class Deed(Value):
     """SHA-256 of the sealed act in hexadecimal; empty for an act of the system itself."""
     details: Details = Field(default_factory=dict)
     """What it changed: ids, counts and hashes."""
+
+
+def list_act_id(watch_list: str, record_version: int, deed: Deed) -> str:
+    """The id in the audit of the deed that made a version of a list.
+
+    An officer's holds the start of the hash of what they signed: who has not signed it cannot take its place.
+    """
+    return ".".join(filter(None, ("watchlist", watch_list, str(record_version), deed.act[:ACT_DIGITS])))
 
 
 class AuditEntry(Message):

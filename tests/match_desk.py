@@ -172,7 +172,7 @@ class Pictures(Portraits):
 class Peers:
     """detect, embed and the auditing desk of govern; `audit_away` and `away` say who does not answer.
 
-    Entries whose ids are in `refused` the audit does not take.
+    Entries of the versions of a list in `refused` the audit does not take.
     """
 
     def __init__(self):
@@ -194,7 +194,7 @@ class Peers:
         assert subject == f"{subjects.AUDIT_ASKS}.append"
         if self.audit_away:
             raise TransientError("nobody answered")
-        if message.id in self.refused:
+        if message.record_version in self.refused:
             raise AskError(subject, "403", "l-stone is not on the roster of officers")
         if message.id not in [request.id for request in self.audit]:
             self.audit.append(message)

@@ -20,7 +20,7 @@ from libs.gallery import Gallery
 from libs.log import Log
 from libs.officers import Roster, Signed
 from proto import subjects
-from proto.audit import Deed, Details
+from proto.audit import Deed, Details, list_act_id
 from proto.codec import DecodeError
 from proto.messages import Message
 from proto.requests.audit import AuditReply, AuditRequest
@@ -230,7 +230,7 @@ def own_deed(verb: str, reason: str, now: float) -> Deed:
 def audit_request(record: WatchListRecord, owed: OwedEntry) -> AuditRequest:
     """What `govern` is asked to append; the same id each time, so that it is appended once."""
     return AuditRequest(
-        id=f"watchlist.{record.id}.{owed.record_version}",
+        id=list_act_id(record.id, owed.record_version, owed.deed),
         event=owed.event,
         deed=owed.deed,
         record_version=owed.record_version,

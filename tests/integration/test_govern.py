@@ -20,7 +20,7 @@ from libs.service import Host
 from libs.settings import ServiceSettings, TrustSettings
 from libs.warrants import open_warrants
 from proto import codec, subjects
-from proto.audit import Deed
+from proto.audit import Deed, list_act_id
 from proto.deployments import DeploymentRecord, Warrant
 from proto.records import CameraRecord
 from proto.requests.audit import AuditReply, AuditRequest
@@ -433,7 +433,7 @@ def destroyed(act):
     """What match tells the audit of the act of destroying a list."""
     sealed = codec.encode(act)
     deed = Deed(who=act.signer, verb="destroy", at=time.time(), act=hashlib.sha256(sealed).hexdigest())
-    named = {"id": "watchlist.wanted.1", "watch_list": "wanted", "record_version": 1}
+    named = {"id": list_act_id("wanted", 1, deed), "watch_list": "wanted", "record_version": 1}
     return AuditRequest(event="watchlist.destroyed", deed=deed, sealed=sealed, **named)
 
 

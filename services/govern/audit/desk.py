@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from libs.errors import PermanentError
 from libs.officers import ForbiddenError, Roster
 from proto import codec
+from proto.audit import list_act_id
 from proto.messages import Message
 from proto.requests.audit import AuditReply, AuditRequest
 from proto.requests.watchlists import (
@@ -53,7 +54,7 @@ class Auditing:
             ForbiddenError: it is another act, or nobody has signed it.
             PermanentError, TransientError: as `Chain.append`.
         """
-        if ask.id != f"watchlist.{ask.watch_list}.{ask.record_version}":
+        if ask.id != list_act_id(ask.watch_list, ask.record_version, ask.deed):
             raise ForbiddenError(f"only acts on watch lists are told from outside, by their own ids, not {ask.event}")
         if not self._is_of_a_sweep(ask):
             self._must_be_signed(ask)

@@ -35,8 +35,9 @@ async def test_a_list_is_made_with_what_it_is_for_and_the_audit_hears_of_it(desk
     assert record.form == list_form(clock)
     assert record.deeds[0].who == "l-stone"
     (told,) = desk.peers.audit
-    assert (told.id, told.event, told.watch_list) == ("watchlist.wanted.1", "watchlist.created", "wanted")
+    assert (told.event, told.watch_list) == ("watchlist.created", "wanted")
     assert told.deed == record.deeds[0]
+    assert told.id == f"watchlist.wanted.1.{told.deed.act[:32]}"
 
 
 @pytest.mark.parametrize("who", ["a-jones", "b-smith", "c-brown", "d-green", "f-black"])
@@ -163,7 +164,7 @@ async def test_the_audit_hears_what_was_destroyed_by_whom_and_why(desk):
     await with_names(desk)
     record = (await desk.destroy()).record
     told = desk.peers.audit[-1]
-    assert (told.event, told.id) == ("watchlist.destroyed", f"watchlist.wanted.{record.record_version}")
+    assert (told.event, told.record_version) == ("watchlist.destroyed", record.record_version)
     assert (told.deed.who, told.deed.reason) == ("l-stone", "the deployment is over")
     assert (told.details["subjects"], told.details["references"]) == (2, 2)
     assert told.details["inputs_sha256"] == record.inputs_sha256
@@ -251,7 +252,7 @@ async def test_a_name_that_was_used_goes_on_with_its_versions_so_that_each_is_on
     await desk.destroy()
     record = (await desk.create()).record
     assert (record.state, record.record_version, record.subjects) == ("ready", 3, 0)
-    assert [request.id for request in desk.peers.audit] == [f"watchlist.wanted.{n}" for n in (1, 2, 3)]
+    assert [request.record_version for request in desk.peers.audit] == [1, 2, 3]
 
 
 async def steps_of_a_destruction(crew, log, clock):
@@ -332,35 +333,36 @@ async def test_what_the_audit_has_written_before_a_crash_is_not_written_twice(de
 
 
 async def test_an_entry_that_the_audit_refuses_stays_owed_and_holds_up_none_after_it(desk):
-    desk.peers.refused = ("watchlist.wanted.2",)
+    desk.peers.refused = (2,)
     await desk.create()
     await desk.enrol("S-1")
     await desk.remove("S-1")
-    assert [request.id for request in desk.peers.audit] == ["watchlist.wanted.1", "watchlist.wanted.3"]
+    assert [request.record_version for request in desk.peers.audit] == [1, 3]
     assert [owed.record_version for owed in desk.list().owed] == [2]
 
 
 async def test_a_refusal_by_the_audit_is_logged_once_with_ids_alone(desk):
-    desk.peers.refused = ("watchlist.wanted.1",)
+    desk.peers.refused = (1,)
     await desk.create()
     await desk.sweeper.sweep()
     (logged,) = [entry for entry in desk.log.entries if entry["event"] == "audit.refused"]
-    assert (logged["log_level"], logged["entry"]) == ("error", "watchlist.wanted.1")
+    (owed,) = desk.list().owed
+    assert (logged["log_level"], logged["entry"]) == ("error", f"watchlist.wanted.1.{owed.deed.act[:32]}")
     assert logged["reason"].endswith("auditing.append refused: l-stone is not on the roster of officers")
 
 
 async def test_an_entry_that_was_refused_is_told_when_the_audit_takes_it(desk):
-    desk.peers.refused = ("watchlist.wanted.1",)
+    desk.peers.refused = (1,)
     await desk.create()
     await desk.enrol("S-1")
     desk.peers.refused = ()
     await desk.sweeper.sweep()
-    assert [request.id for request in desk.peers.audit] == ["watchlist.wanted.2", "watchlist.wanted.1"]
+    assert [request.record_version for request in desk.peers.audit] == [2, 1]
     assert desk.list().owed == ()
 
 
 async def test_a_list_whose_entry_was_refused_can_be_destroyed_and_the_audit_hears_of_that(desk):
-    desk.peers.refused = ("watchlist.wanted.1",)
+    desk.peers.refused = (1,)
     await desk.create()
     await desk.destroy()
     assert desk.peers.events == ["watchlist.destroyed"]

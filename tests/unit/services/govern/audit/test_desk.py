@@ -5,9 +5,10 @@ import hashlib
 import pytest
 
 from libs import chain
+from libs.errors import PermanentError
 from libs.officers import ForbiddenError
 from proto import codec
-from proto.audit import Deed
+from proto.audit import Deed, list_act_id
 from proto.requests.audit import AuditRequest
 from proto.requests.watchlists import CreateListRequest, DestroyListRequest, RemoveEntryRequest
 from services.govern.audit.desk import Auditing
@@ -17,10 +18,14 @@ DESTROY = DestroyListRequest(watch_list="wanted", reason="it is over")
 
 
 class Ledger:
+    """The entries of the audit; two of one id it does not hold."""
+
     def __init__(self):
         self.entries = []
 
     async def append(self, request):
+        if request.id in [entry.id for entry in self.entries]:
+            raise PermanentError("the audit holds another act under that id")
         self.entries.append(chain.following(request, len(self.entries) + 1, chain.GENESIS, 1.0))
         return self.entries[-1]
 
@@ -38,8 +43,9 @@ def desk(crew, clock, ledger):
 def told(crew, clock, who="l-stone", request=DESTROY, verb="destroy", event="watchlist.destroyed", **fields):
     sealed = codec.encode(crew.act(who, request, clock))
     deed = Deed(who=who, verb=verb, at=clock.now, act=hashlib.sha256(sealed).hexdigest())
-    named = {"id": "watchlist.wanted.7", "watch_list": "wanted", "record_version": 7}
-    return AuditRequest(**{**named, "event": event, "deed": deed, "sealed": sealed, **fields})
+    named = {"watch_list": "wanted", "record_version": 7, "event": event, "deed": deed, "sealed": sealed, **fields}
+    act_id = list_act_id(named["watch_list"], named["record_version"], named["deed"])
+    return AuditRequest(**{"id": act_id, **named})
 
 
 async def test_an_act_is_told_with_the_seal_of_its_officer_however_late(crew, clock, desk, ledger):
@@ -57,7 +63,7 @@ async def test_govern_itself_signs_too(crew, clock, desk, ledger):
 async def test_creating_a_list_names_it_in_its_form(crew, clock, desk, ledger):
     request = changed("create_list_request")
     name = request.form.watch_list
-    named = {"id": f"watchlist.{name}.1", "watch_list": name, "record_version": 1}
+    named = {"watch_list": name, "record_version": 1}
     assert isinstance(request, CreateListRequest)
     await desk.append(told(crew, clock, request=request, verb="create", event="watchlist.created", **named))
     assert len(ledger.entries) == 1
@@ -74,8 +80,9 @@ async def test_creating_a_list_names_it_in_its_form(crew, clock, desk, ledger):
         {"deed": Deed(who="match", verb="enrol", at=1.0)},
         {"event": "watchlist.enrolled"},
         {"event": "deployment.armed"},
-        {"watch_list": "missing", "id": "watchlist.missing.7"},
+        {"watch_list": "missing"},
         {"id": "deployment.station-north.2"},
+        {"id": "watchlist.wanted.7"},
         {"id": "watchlist.wanted.8"},
     ],
     ids=str,
@@ -91,6 +98,13 @@ async def test_another_act_of_the_officer_is_no_proof(crew, clock, desk, ledger)
     with pytest.raises(ForbiddenError, match="l-stone has"):
         await desk.append(told(crew, clock, request=request))
     assert ledger.entries == []
+
+
+async def test_what_nobody_signed_does_not_take_the_place_of_an_act_that_an_officer_signed(crew, clock, desk, ledger):
+    unsigned = Deed(who="match", verb="remove", at=clock.now)
+    await desk.append(told(crew, clock, event="watchlist.removed", deed=unsigned, sealed=b""))
+    await desk.append(told(crew, clock))
+    assert [(entry.record_version, entry.deed.who) for entry in ledger.entries] == [(7, "match"), (7, "l-stone")]
 
 
 @pytest.mark.parametrize("verb", ["remove", "destroy", "recount"])
