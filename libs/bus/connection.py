@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import nats
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import ConsumerConfig, DeliverPolicy, Header
@@ -18,6 +17,7 @@ from nats.js.client import JetStreamContext
 from nats.micro import add_service
 from nats.micro.service import EndpointConfig, ServiceConfig
 
+from libs.bus.client import Client
 from libs.bus.desk import Answer, Desk, Endpoint, raise_refusal
 from libs.bus.erasing import overwrite_one
 from libs.bus.flushing import flushed
@@ -167,7 +167,7 @@ class Bus:
 
         Raises:
             TransientError: the server is away, slow, or the stream is full.
-            PermanentError: the message is larger than the server takes.
+            PermanentError: the message with its headers is larger than the server takes.
         """
         subject, message_id = subjects.address(message)
         await self.publish_as(subject, message_id, message, trace)
@@ -194,7 +194,7 @@ class Bus:
         Raises:
             Conflict: something else is the last.
             TransientError: the server is away or slow. The message may be stored all the same.
-            PermanentError: the message is larger than the server takes.
+            PermanentError: the message with its headers is larger than the server takes.
         """
         header = {**codec.headers(message, ""), Header.EXPECTED_LAST_SEQUENCE.value: str(expected_last)}
         try:

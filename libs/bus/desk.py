@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.micro.request import Request
 
+from libs.bus.client import TooLargeError
 from libs.bus.streams import RETRY_S
 from libs.errors import PermanentError, TransientError, UserError
 from libs.log import Log, describe_bug
@@ -102,9 +103,9 @@ class Desk(Generic[M]):
         with suppress(nats.errors.Error):
             try:
                 await send(data, headers=headers)
-            except nats.errors.MaxPayloadError:
-                self._log.error("ask.answer_too_large", subject=self._subject, bytes=len(data))
-                await send(b"", headers=_refusal(TOO_LARGE, TOO_LARGE_REASON.format(len(data))))
+            except TooLargeError as error:
+                self._log.error("ask.answer_too_large", subject=self._subject, bytes=error.size)
+                await send(b"", headers=_refusal(TOO_LARGE, TOO_LARGE_REASON.format(error.size)))
 
     async def _reply(self, data: bytes, headers: dict[str, str]) -> tuple[bytes, dict[str, str]]:
         try:

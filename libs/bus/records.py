@@ -77,7 +77,12 @@ class Records(Generic[M]):
         return [subject.removeprefix(self._subject("")) for subject, is_there in there.items() if is_there]
 
     async def put(self, key: str, record: M) -> int:
-        """The revision of `record`, now under `key` whatever was there. Raises `TransientError`."""
+        """The revision of `record`, now under `key` whatever was there.
+
+        Raises:
+            TransientError: the server is away.
+            PermanentError: the record is larger than the server takes.
+        """
         with as_transient(f"{self._bucket.name} could not be written"):
             written = await (await self._store()).put(key, codec.encode(record))
             await self._forget(key, written)
@@ -88,7 +93,7 @@ class Records(Generic[M]):
 
         Raises:
             Conflict: something else lies there.
-            TransientError: the server is away.
+            TransientError, PermanentError: as `put`.
         """
         try:
             with as_transient(f"{self._bucket.name} could not be written"):

@@ -46,7 +46,7 @@ def as_transient(what: str) -> Iterator[None]:
     try:
         yield
     except nats.errors.MaxPayloadError as error:
-        raise PermanentError(f"{what}: it is larger than the server takes") from error
+        raise PermanentError(f"{what}: {error}") from error
     except (TimeoutError, nats.errors.Error, nats.js.errors.Error, OSError) as error:
         said = getattr(error, "description", None) or type(error).__name__  # some errors of its API are silent
         raise TransientError(f"{what}: {said}", delay_s=RETRY_S) from error

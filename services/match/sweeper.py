@@ -84,7 +84,7 @@ class Sweeper:
         return any(entry.form is not None and entry.form.expires_at <= now for entry in entries)
 
     async def _each(self, work: Callable[[WatchListRecord], Awaitable[None]]) -> None:
-        """Does the work for each list. What somebody else wrote among their records is logged, and costs only itself."""
+        """Does the work for each list. What somebody else wrote among them is logged, and costs only itself."""
         log = self._registry.log
         for key, record in self._registry.book.lists.all().items():
             if key != subjects.key(record.id):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import socket
 import time
@@ -165,6 +166,42 @@ async def test_a_full_work_queue_refuses_and_loses_nothing(bus):
 async def test_a_message_larger_than_the_server_takes_is_refused_for_good(bus):
     with pytest.raises(PermanentError, match="larger than the server takes"):
         await bus.publish(changed("sample", portrait=b"\0" * (MAX_PAYLOAD_BYTES + 1)), "")
+
+
+def of_bytes(size):
+    """A sealed message of that many bytes without its headers."""
+    spare = size - len(codec.encode(changed("sealed", body=bytes(size // 2)))) + size // 2
+    return changed("sealed", body=bytes(spare))
+
+
+@pytest.mark.parametrize("way", ["publish_as", "append"])
+async def test_a_message_counts_with_its_headers_and_one_too_large_leaves_the_connection_whole(bus, way):
+    async def send(size):
+        message = of_bytes(size)
+        if way == "append":
+            return await bus.append(subjects.AUDIT, subject, message, await bus.last_sequence(subjects.AUDIT))
+        return await bus.publish_as(subject, f"{size}", message)
+
+    subject, most = subjects.audit("list.made"), bus.client.max_payload
+    with pytest.raises(PermanentError, match="larger than the server takes") as refused:
+        await send(most)
+    size = int(re.search(r"([0-9,]+) bytes with its headers", refused.value.reason)[1].replace(",", ""))
+    assert size > most
+    assert f"{subject} is larger" in refused.value.reason
+    assert f"over {most:,}" in refused.value.reason
+    await send(most - (size - most))
+    assert await stored(bus, subjects.AUDIT) == 1
+
+
+async def test_what_the_server_just_takes_is_sent(bus):
+    """The server's own word on where a message is too large: one byte more is refused here, not by hanging up."""
+    subject, most = "watchline.v1.audit.list.made", bus.client.max_payload
+    headers = {"A": "b", " C ": " d\n ", "E": "ü"}
+    size = len(b"NATS/1.0\r\nA: b\r\nC: d\r\nE: \xc3\xbc\r\n\r\n")
+    await bus.jetstream.publish(subject, bytes(most - size), headers=headers)
+    with pytest.raises(nats.errors.MaxPayloadError):
+        await bus.jetstream.publish(subject, bytes(most - size + 1), headers=headers)
+    assert await stored(bus, subjects.AUDIT) == 1
 
 
 async def test_the_trace_goes_on_from_one_message_to_the_next(bus):

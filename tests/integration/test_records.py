@@ -6,7 +6,7 @@ import pytest
 from nats.js.client import JetStreamContext
 
 from libs.bus import Conflict, Mirror, Records, connect
-from libs.errors import TransientError
+from libs.errors import PermanentError, TransientError
 from libs.settings import NatsSettings
 from proto import codec, subjects
 from proto.deployments import DeploymentRecord
@@ -38,6 +38,17 @@ async def test_a_record_is_found_as_it_was_put(deployments):
     assert await deployments.get(KEY) is None
     revision = await deployments.put(KEY, deployment(1))
     assert await deployments.get(KEY) == (deployment(1), revision)
+
+
+async def test_a_record_that_is_too_large_with_its_headers_is_refused_and_the_connection_stays(bus):
+    """A compare-and-set says in a header what it compares with."""
+    cameras, most = Records(bus, subjects.CAMERAS, CameraRecord), bus.client.max_payload
+    empty = len(codec.encode(changed("camera_record", location="x" * 100_000))) - 100_000
+    record = changed("camera_record", location="x" * (most - empty))
+    revision = await cameras.put(KEY, changed("camera_record"))
+    with pytest.raises(PermanentError, match=r"cameras could not be written: \$KV\.cameras\.\S+ is larger than"):
+        await cameras.replace(KEY, record, revision)
+    assert await cameras.put(KEY, record) == revision + 1
 
 
 async def test_a_deleted_record_is_gone_and_may_come_anew(deployments):
