@@ -5,12 +5,15 @@ from __future__ import annotations
 REBASE_S = 1.0
 """A step back by less is jitter; by more, the clock of the source has started again (spliced files, cameras
 that restart their encoder). A second is far above the reordering of frames, 16 at most in H.264."""
+LONGEST_S = 100 * 365 * 24 * 3600.0
+"""A century: a stamp that is further from the first is broken, and what is seen would have no date."""
 
 
 class Timeline:
     """Turns time stamps as they come into seconds from the start that grow with every frame.
 
-    Gaps stay gaps (variable frame rate, recordings on motion). A missing stamp counts one nominal step.
+    Gaps stay gaps (variable frame rate, recordings on motion). A missing stamp counts one nominal step, and so does one
+    that is further from the first than any recording goes.
     """
 
     def __init__(self, step_s: float) -> None:
@@ -25,7 +28,8 @@ class Timeline:
         if stamp_s is not None:
             if self._first_s is None:
                 self._first_s = stamp_s - time_s
-            time_s = self._grown(stamp_s - self._first_s, time_s)
+            raw_s = stamp_s - self._first_s
+            time_s = self._grown(raw_s, time_s) if abs(raw_s) < LONGEST_S else time_s
         self._last_s = time_s
         return time_s
 

@@ -32,6 +32,11 @@ def test_a_clock_that_starts_again_goes_on_from_where_it_was():
     assert placed([10.0, 15.0, 0.0, 0.04, 3.0]) == pytest.approx([0.0, 5.0, 5.04, 5.08, 8.04])
 
 
+@pytest.mark.parametrize("broken", [1e12, -1e15, 1e300])
+def test_a_stamp_that_is_further_off_than_any_recording_goes_counts_one_step(broken):
+    assert placed([0.0, 5.0, broken, 5.08, 5.12]) == pytest.approx([0.0, 5.0, 5.04, 5.08, 5.12])
+
+
 def test_one_broken_stamp_does_not_shift_the_rest():
     assert placed([0.0, 5.0, -3.0, 5.08, 5.12]) == pytest.approx([0.0, 5.0, 5.04, 5.08, 5.12])
 
