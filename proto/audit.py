@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 
 from proto.messages import Message
 from proto.sealed import OfficerId
-from proto.values import Line, Sha256, Value
+from proto.values import Count, Id, Line, Sha256, Time, Value
 
 Event = Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.[a-z_]+$", max_length=64)]
 """What happened, for example `deployment.armed`: the last tokens of the subject of an audit entry."""
@@ -25,11 +25,11 @@ class Deed(Value):
     """Who did what to a record, when, from where and why; `act` is the hash of the signed act."""
 
     who: OfficerId
-    verb: str
-    at: float
+    verb: Id
+    at: Time
     origin: Line = ""
     reason: str = Field(default="", max_length=4000)
-    act: str = ""
+    act: Id = ""
     """SHA-256 of the sealed act in hexadecimal; empty for an act of the system itself."""
     details: Details = Field(default_factory=dict)
     """What it changed: ids, counts and hashes."""
@@ -46,19 +46,19 @@ def list_act_id(watch_list: str, record_version: int, deed: Deed) -> str:
 class AuditEntry(Message):
     """One act, in the chain: stream AUDIT, sealed by `govern`."""
 
-    sequence: int = Field(ge=1)
+    sequence: int = Field(ge=1, le=2**53)
     """Its place in the chain, and in the stream."""
     previous: bytes = Field(min_length=32, max_length=32)
     """SHA-256 of the sealed entry before it; zeros for the first."""
     id: str = Field(min_length=1, max_length=256)
     """Of the act: no two entries have the same."""
     event: Event
-    at: float
+    at: Time
     deed: Deed
-    deployment: str = ""
-    record_version: int = 0
-    watch_list: str = ""
-    alert: str = ""
+    deployment: Id = ""
+    record_version: Count = 0
+    watch_list: Id = ""
+    alert: Id = ""
     details: Details = Field(default_factory=dict)
     """Ids, counts and hashes."""
 
@@ -66,6 +66,6 @@ class AuditEntry(Message):
 class AuditHead(Message):
     """The last entry of the chain, sealed in bucket `heads`: what tells a chain that was cut short from a whole one."""
 
-    sequence: int
+    sequence: Count
     sha256: Sha256
-    at: float
+    at: Time

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from proto.messages import ListName, Message, Name, SubjectId
 from proto.sealed import OfficerId
-from proto.values import Line, Sha256, Text, Value
+from proto.values import Count, Id, Line, OptionalSha256, Score, Text, Time, Value, Version
 from proto.watchlists import Response
 
 Status = Literal["open", "confirmed", "rejected", "undecided"]
@@ -22,10 +22,10 @@ class Statement(Value):
 
     officer: OfficerId
     reason: Text
-    at: float
+    at: Time
     """By the clock of `govern`."""
     origin: Line = ""
-    act: str = ""
+    act: OptionalSha256 = ""
     """SHA-256 of the sealed act, as in `Deed`."""
     sealed: str = ""
     """The sealed act itself, in base64: without it nothing is told of what was said."""
@@ -35,7 +35,7 @@ class Decision(Statement):
     """What one person decided of an alert."""
 
     verdict: Verdict
-    key_sha256: Sha256 | Literal[""] = ""
+    key_sha256: OptionalSha256 = ""
     """Of the public key that signed it: all that one key has decided is one person's, under whatever names."""
 
 
@@ -48,34 +48,34 @@ class Outcome(Statement):
 class Case(Message):
     """An alert in the hands of people, bucket `cases`: ids, times and decisions. Written by `govern` alone."""
 
-    alert: str
+    alert: Id
     deployment: Name
-    record_version: int
+    record_version: Version
     camera: Name
     watch_list: ListName
     subject: SubjectId
     response: Response | Literal[""] = ""
     """Of the list; empty until as many people as needed have confirmed, so that nothing suggests it before."""
-    score: float
-    threshold: float
-    searched: int
-    template_version: str = ""
-    captured_at: float
-    raised_at: float
+    score: Score
+    threshold: Score
+    searched: Count
+    template_version: Id = ""
+    captured_at: Time
+    raised_at: Time
     seed: bool = False
-    stamp: str = ""
-    confirmations_needed: int = Field(default=1, ge=1)
+    stamp: Id = ""
+    confirmations_needed: Count = Field(default=1, ge=1)
     status: Status = "open"
     decisions: tuple[Decision, ...] = ()
     outcome: Outcome | None = None
-    escalated_at: float = 0.0
-    portrait_sha256: str = ""
+    escalated_at: Time = 0.0
+    portrait_sha256: OptionalSha256 = ""
     """Of the portrait that people saw, which is not kept as long as this."""
-    expires_at: float = 0.0
+    expires_at: Time = 0.0
     """When the alert and its portrait are to be deleted: from then on nobody can confirm it."""
-    deleted_at: float = 0.0
+    deleted_at: Time = 0.0
     """When the alert and its portrait were deleted."""
-    told: tuple[str, ...] = ()
+    told: tuple[Id, ...] = ()
     """Ids of what happened to it that is in the audit and published: what is missing here is made up for."""
 
     def is_gone(self, now: float) -> bool:
@@ -90,24 +90,24 @@ class Intervention(Message):
     """
 
     deployment: Name
-    record_version: int
-    alert: str
+    record_version: Version
+    alert: Id
     camera: Name
     watch_list: ListName
     subject: SubjectId
     response: Response
-    captured_at: float
+    captured_at: Time
     confirmed_by: tuple[OfficerId, ...]
-    confirmed_at: float
-    stamp: str = ""
+    confirmed_at: Time
+    stamp: Id = ""
 
 
 class Adjudication(Message):
     """Published for every decision, engagement and escalation: what a control room follows."""
 
     deployment: Name
-    alert: str
+    alert: Id
     event: Literal["decision", "engagement", "escalation"]
     status: Status
-    officer: str = ""
-    at: float
+    officer: Id = ""
+    at: Time

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import StringConstraints
+
 from proto.messages import Message, Name, SubjectId
 from proto.sealed import OfficerId
+from proto.values import Count, Id, Time
+
+Minute = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")]
+"""A minute of the Unix epoch, in decimal: every one has a date."""
+Bin = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,3}$")]
+"""The lower edge of a bin of scores, in hundredths."""
 
 
 class Passage(Message):
@@ -12,9 +22,9 @@ class Passage(Message):
     deployment: Name
     camera: Name
     subject: SubjectId
-    at: float
+    at: Time
     noted_by: OfficerId
-    noted_at: float = 0.0
+    noted_at: Time = 0.0
     """By the clock of `govern`: who notes a passage late may know already what came of it."""
 
 
@@ -23,12 +33,12 @@ class FaceCount(Message):
 
     deployment: Name
     camera: Name
-    reading: str
+    reading: Id
     live: bool
     """A live source goes on under a new reading; a file starts over, and only its last reading counts."""
-    minutes: dict[str, int]
+    minutes: dict[Minute, Count]
     """Tracks that entered the zone, by minute (Unix seconds of capture // 60)."""
-    updated_at: float = 0.0
+    updated_at: Time = 0.0
 
 
 class SearchCount(Message):
@@ -36,12 +46,12 @@ class SearchCount(Message):
 
     deployment: Name
     camera: Name
-    counter: str
+    counter: Id
     """Which program counted."""
-    least_searched: int
+    least_searched: Count
     """The smallest N that it searched: less than the largest where people were taken off a list that was armed."""
-    most_searched: int
+    most_searched: Count
     """The largest N that it searched."""
-    histogram: dict[str, int]
+    histogram: dict[Bin, Count]
     """Searches by the lower edge of the bin of their best score, in hundredths (`"38"`: 0.38 to 0.40)."""
-    updated_at: float = 0.0
+    updated_at: Time = 0.0

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from proto.audit import Deed
 from proto.messages import ListName, Message, Name
-from proto.values import Line, Sha256, Text, Time, Value
+from proto.values import Count, Id, Line, OptionalSha256, Score, Seconds, Sha256, Text, Time, Value, Version
 from proto.watchlists import Response, WatchListRecord
 
 DeploymentState = Literal["draft", "authorised", "armed", "suspended", "refused", "ended", "purged"]
@@ -78,7 +78,7 @@ class DeploymentDraft(Value):
     """The score at or over which a track raises an alert; or else"""
     target_fpir: float | None = Field(default=None, gt=0, lt=1)
     """the false alert rate a face to aim for, from which the threshold follows when the deployment is armed."""
-    cooldown_s: float = Field(default=60.0, ge=0)
+    cooldown_s: Seconds = 60.0
     starts_at: Time
     ends_at: Time
     """A hard stop."""
@@ -112,17 +112,17 @@ class DeploymentDraft(Value):
 class Binding(Value):
     """What a deployment was armed with, so that nothing of it can be exchanged behind an armed warrant."""
 
-    lists: dict[ListName, float] = Field(default_factory=dict)
+    lists: dict[ListName, Time] = Field(default_factory=dict)
     """When each of its lists was created: another list of the same name is another list."""
     responses: dict[ListName, Response] = Field(default_factory=dict)
     """The response class of each, which a confirmed alert bears whatever has become of the list."""
     locations: dict[Name, Sha256] = Field(default_factory=dict)
     """The hash of the location of each camera (`location_sha256`)."""
-    profile_sha256: str = ""
+    profile_sha256: OptionalSha256 = ""
     """Of the profile's values as they were: others are not what was armed."""
-    confirmations: int = Field(default=2, ge=1)
+    confirmations: Count = Field(default=2, ge=1)
     """People who must confirm an alert; where nobody has said, as many as any profile that ships asks for."""
-    stamp: str = ""
+    stamp: Id = ""
 
     def is_of(self, watch_list: WatchListRecord) -> bool:
         """Whether that is the list which was armed, and not another of its name; before anything was, any may be."""
@@ -138,17 +138,17 @@ class DeploymentRecord(Message):
     """A deployment and how far it is, bucket `deployments`. Written by `govern` alone, by compare-and-set."""
 
     draft: DeploymentDraft
-    record_version: int = Field(ge=1)
+    record_version: Version
     """Grows with every act; alerts, warrants and audit entries name it."""
     state: DeploymentState
     deeds: tuple[Deed, ...]
     """Every act so far, the newest last; the n-th made version n."""
-    threshold: float | None = None
+    threshold: Score | None = None
     """As it was armed; from the draft, or from its target FPIR."""
-    armed_at: float = 0.0
+    armed_at: Time = 0.0
     """When it was first armed; 0 before."""
-    ended_at: float = 0.0
-    urgent_until: float = 0.0
+    ended_at: Time = 0.0
+    urgent_until: Time = 0.0
     """Without judicial authorisation by then it stops and all is deleted; 0 where that is not the question."""
     deleting: bool = False
     """Whether its data is being deleted: what must be finished after a crash."""
@@ -177,23 +177,23 @@ class Warrant(Message):
     """
 
     deployment: Name
-    record_version: int = Field(default=1, ge=1)
+    record_version: Version = 1
     state: Literal["armed", "suspended", "ended"]
-    purpose: str = Field(min_length=1)
+    purpose: Text
     cameras: tuple[Name, ...]
     watch_lists: tuple[ListName, ...]
     threshold: float = Field(ge=-1, le=1)
     """The score at or over which a track raises an alert."""
     floor: float = Field(ge=-1, le=1)
     """The score under which a comparison is forgotten at once."""
-    cooldown_s: float = Field(ge=0)
+    cooldown_s: Seconds
     """The shortest time between two alerts for one subject at one camera."""
-    starts_at: float
-    ends_at: float
-    first_armed: float = 0.0
+    starts_at: Time
+    ends_at: Time
+    first_armed: Time = 0.0
     """When it was first armed, in Unix seconds; 0 where that is not known."""
-    profile: str = ""
-    stamp: str = ""
+    profile: Id = ""
+    stamp: Id = ""
     """Written on every alert and report: `EVALUATION`, or nothing."""
     zones: dict[Name, Zone] = Field(default_factory=dict)
     """The zone of recognition of each camera; a camera without one has the whole frame."""
@@ -203,7 +203,7 @@ class Warrant(Message):
     """The lists and cameras that were armed: others of the same names are not covered."""
     live_sources: bool = False
     """Whether cameras may be live: an evaluation reads recordings alone."""
-    alerts_kept_s: float = Field(default=24 * 3600.0, gt=0)
+    alerts_kept_s: Seconds = Field(default=24 * 3600.0, gt=0)
     """How long an alert and its portrait are kept."""
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from proto.arrays import Boxes, Chip, Chips, Landmarks, Scores, Template, Templates
 from proto.quality import Quality
+from proto.values import Count, Explanation, Id, Measure, OptionalSha256, Score, Seconds, Time, Version
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """The name of a camera or deployment: one token of a subject."""
@@ -26,7 +27,7 @@ TrackId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,96}$")]
 """The id of a track, unique over cameras and restarts."""
 MOST_IMAGES = 64
 """Reference images that one message brings."""
-Box = tuple[float, float, float, float]
+Box = tuple[Measure, Measure, Measure, Measure]
 """xyxy in pixels of the full frame."""
 
 
@@ -47,7 +48,7 @@ class DetectRequest(Message):
     """Asks where the faces are in a small JPEG; the answer is in pixels of the full frame, `width` x `height`."""
 
     camera: Name
-    frame: int = Field(ge=0)
+    frame: Count
     width: int = Field(gt=0, le=16_384)
     height: int = Field(gt=0, le=16_384)
     jpeg: bytes
@@ -57,7 +58,7 @@ class Detections(Message):
     """The faces of one frame, the surest first; none is an answer too."""
 
     camera: Name
-    frame: int
+    frame: Count
     boxes: Boxes
     landmarks: Landmarks
     detect_scores: Scores
@@ -74,7 +75,7 @@ class DetectImagesReply(Message):
 
     found: tuple[Detections | None, ...]
     """`None` for an image that is no usable JPEG."""
-    reasons: tuple[str, ...]
+    reasons: tuple[Explanation, ...]
     """Why it is none; empty for the others."""
 
 
@@ -82,18 +83,16 @@ class Sighting(Message):
     """What a sample, its probe and its candidates have in common: where and when which track was seen."""
 
     deployment: Name
-    record_version: int = Field(ge=1)
+    record_version: Version
     camera: Name
     track: TrackId
-    sample: int = Field(ge=1)
+    sample: int = Field(ge=1, le=2**53)
     """1 for the first sample of a track, then 2, 3, …"""
-    frame: int = Field(ge=0)
-    captured_at: float
-    """Unix seconds, UTC."""
-    source_time_s: float
-    """Seconds from the start of the source."""
+    frame: Count
+    captured_at: Time
+    source_time_s: Seconds
     box: Box
-    detect_score: float
+    detect_score: float = Field(ge=0, le=1)
     quality: Quality
 
     @property
@@ -118,7 +117,7 @@ class Probe(Sighting):
     """A sample's template, to search with."""
 
     template: Template
-    template_version: str
+    template_version: Id
     portrait: bytes
 
 
@@ -128,7 +127,7 @@ class Candidate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
     watch_list: ListName
     subject: SubjectId
-    score: float
+    score: Score
 
 
 class Candidates(Sighting):
@@ -138,9 +137,9 @@ class Candidates(Sighting):
     """
 
     candidates: tuple[Candidate, ...]
-    searched: int = Field(ge=0)
+    searched: Count
     """N, the references that were searched."""
-    template_version: str
+    template_version: Id
     portrait: bytes
     """JPEG; empty when nobody resembled the probe."""
 
@@ -154,52 +153,52 @@ def alert_id(deployment: str, camera: str, track: str, subject: str, seed: bool)
 class Alert(Message):
     """A track resembles a subject of a watch list at or over the deployment's threshold. A person must decide."""
 
-    id: str
+    id: Id
     """`alert_id` of the fields below: `govern` takes no other."""
     deployment: Name
-    record_version: int
+    record_version: Version
     camera: Name
     track: TrackId
     watch_list: ListName
     subject: SubjectId
-    score: float
+    score: Score
     """The comparison score fused over the track. Not a probability."""
-    threshold: float
-    searched: int
+    threshold: Score
+    searched: Count
     """N, the references that were searched."""
-    samples: int
+    samples: Count
     """How many samples of the track the score rests on."""
-    template_version: str
-    captured_at: float
-    source_time_s: float
-    raised_at: float
-    frame: int
+    template_version: Id
+    captured_at: Time
+    source_time_s: Seconds
+    raised_at: Time
+    frame: Count
     box: Box
     quality: Quality
-    portrait: str
+    portrait: Id
     """Key in the object store `alert-portraits`; empty for a seed, of whom none is kept."""
-    reference_portrait: str
+    reference_portrait: Id
     """Key in the object store `reference-portraits`; empty when the reference was enrolled without one."""
-    portrait_sha256: str = ""
+    portrait_sha256: OptionalSha256 = ""
     """Of the portrait, for the records that outlive it."""
     seed: bool = False
     """Whether the subject walked past on purpose, to measure TPIR."""
-    stamp: str = ""
+    stamp: Id = ""
     """`EVALUATION` where the deployment is one; empty otherwise."""
-    expires_at: float = 0.0
+    expires_at: Time = 0.0
     """When the alert and its portrait are deleted."""
 
 
 class DeadLetter(Message):
     """A message that could not be handled: its ids and the reason, never its content."""
 
-    stage: str
-    subject: str
-    message_id: str
-    message_kind: str
-    reason: str
-    deliveries: int
-    at: float
+    stage: Id
+    subject: Explanation
+    message_id: Id
+    message_kind: Id
+    reason: Explanation
+    deliveries: Count
+    at: Time
 
 
 class EmbedRequest(Message):
@@ -214,7 +213,7 @@ class EmbedReply(Message):
     """The templates, one a chip, in the order of the request."""
 
     templates: Templates
-    template_version: str
+    template_version: Id
 
 
 class EnrolReply(Message):
@@ -222,16 +221,16 @@ class EnrolReply(Message):
 
     watch_list: ListName
     subject: SubjectId
-    reference: str
+    reference: Id
     enrolled: bool
     already: bool = False
     """Whether the very same image was enrolled before: nothing was changed."""
-    reason: str = ""
+    reason: Explanation = ""
     """Why it was not enrolled; or, where it was, what of the request was not taken."""
-    remedy: str = ""
+    remedy: Explanation = ""
     """What a person can do about the reason."""
-    component: str = ""
+    component: Id = ""
     """What was measured, for example `inter_eye_distance_px`."""
-    measured: float | None = None
-    required: float | None = None
+    measured: Measure | None = None
+    required: Measure | None = None
     quality: Quality | None = None

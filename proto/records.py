@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from proto.messages import ListName, Message, Name, SubjectId, TrackId
+from proto.values import Count, Explanation, Id, Score, Time
 
 MOST_RECENT = 64
 """Alerts for a subject at a camera that are remembered: an hour of them at one a minute."""
@@ -30,17 +31,17 @@ class CameraStatus(Message):
     deployment: Name
     camera: Name
     state: Literal["starting", "running", "retrying", "ended", "failed"]
-    frames: int = 0
-    dropped: int = 0
-    detections: int = 0
-    tracks: int = 0
-    samples: int = 0
-    frame_count: int | None = None
+    frames: Count = 0
+    dropped: Count = 0
+    detections: Count = 0
+    tracks: Count = 0
+    samples: Count = 0
+    frame_count: Count | None = None
     """Frames in the source, where it says so."""
-    detail: str = ""
+    detail: Explanation = ""
     """Why the camera is retrying, failed, or ended early."""
-    updated_at: float = 0.0
-    reading: str = ""
+    updated_at: Time = 0.0
+    reading: Id = ""
     """What the ids of all the tracks that are counted here start with. A file that is played again gets another."""
     disarmed: bool = False
     """Whether it ended before its source did, because its deployment was over; armed again, it runs again."""
@@ -49,20 +50,20 @@ class CameraStatus(Message):
 class SampleScores(Message):
     """The scores at or over the floor of one sample of a track, by subject."""
 
-    sample: int
-    scores: dict[SubjectId, float]
-    seed_scores: dict[SubjectId, float] = Field(default_factory=dict)
+    sample: Count
+    scores: dict[SubjectId, Score]
+    seed_scores: dict[SubjectId, Score] = Field(default_factory=dict)
     """Of subjects on lists of people who walk past on purpose; kept apart, so that neither kind touches the other."""
 
 
 class Raised(Message):
     """An alert that a track raised, and the sample that tipped it."""
 
-    alert: str
+    alert: Id
     subject: SubjectId
     watch_list: ListName
-    score: float
-    sample: int
+    score: Score
+    sample: Count
     seed: bool = False
 
 
@@ -95,8 +96,8 @@ class TrackState(Message):
 class RecentAlert(Message):
     """An alert for a subject at a camera, and when the face that tipped it was captured."""
 
-    alert: str
-    captured_at: float
+    alert: Id
+    captured_at: Time
 
 
 class RecentAlerts(Message):
@@ -125,12 +126,12 @@ class RecentAlerts(Message):
 class Attempt(Message):
     """A stage is handling a message that was delivered suspiciously often, bucket `attempts` (memory)."""
 
-    stage: str
-    sequence: int
+    stage: Id
+    sequence: Count
 
 
 class Lease(Message):
     """Which ingest program holds a camera, bucket `leases`; gone when its holder stops renewing it."""
 
-    holder: str
+    holder: Id
     camera: Name

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from proto.messages import Message
+from proto.values import Time
 
 GOVERN = "govern"
 """The signer of warrants and audit entries: the program of that name, not a person."""
@@ -42,7 +43,7 @@ class Act(Message):
     """What an officer asks for, and when and from where; sealed by the officer's own key."""
 
     officer: OfficerId
-    at: float
+    at: Time
     """Unix seconds by the officer's clock."""
     nonce: bytes = Field(min_length=NONCE_BYTES, max_length=NONCE_BYTES)
     """Random, so that the same request is another act each time, and none can be sent twice."""

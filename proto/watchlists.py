@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from proto.audit import Deed, Details, Event
 from proto.messages import ListName, Message, Name, SubjectId
-from proto.values import Line, Said, Sha256, Text, Time, Value
+from proto.values import Count, Id, Line, OptionalSha256, Said, Sha256, Text, Time, Value, Version
 
 Response = Literal["red", "amber", "green"]
 """How an officer may respond to a confirmed alert, by the category of the list (R (Bridges) v SWP 2019, p. 11)."""
@@ -41,7 +41,7 @@ class WatchListForm(Value):
 class OwedEntry(Value):
     """An act that the audit does not hold yet: what `match` must still tell `govern`."""
 
-    record_version: int
+    record_version: Version
     event: Event
     deed: Deed
     details: Details = Field(default_factory=dict)
@@ -53,22 +53,22 @@ class WatchListRecord(Message):
     """A watch list and how far it is, bucket `watchlists`. Written by `match` alone, by compare-and-set."""
 
     form: WatchListForm
-    record_version: int = Field(ge=1)
+    record_version: Version
     state: Literal["ready", "importing", "aborting", "destroying", "destroyed"]
     """`aborting`: its import is being taken back, and `destroying`: both are finished also after a crash."""
     deeds: tuple[Deed, ...]
     """Every act, the newest last, an import counting as one; not more than the last 64."""
-    created_at: float
-    built_at: float = 0.0
+    created_at: Time
+    built_at: Time = 0.0
     """When its last import was completed; 0 before."""
-    import_id: str = ""
+    import_id: Id = ""
     """The import that is under way: a list with one cannot be searched."""
-    template_version: str
-    subjects: int = Field(default=0, ge=0)
-    references: int = Field(default=0, ge=0)
-    inputs_sha256: str = ""
+    template_version: Id
+    subjects: Count = 0
+    references: Count = 0
+    inputs_sha256: OptionalSha256 = ""
     """SHA-256 over the sorted hashes of its image files: which images it was built from."""
-    destroyed_at: float = 0.0
+    destroyed_at: Time = 0.0
     removing: tuple[SubjectId, ...] = ()
     """Who is being taken off: not searched for any more, and erased also after a crash."""
     owed: tuple[OwedEntry, ...] = ()
@@ -113,17 +113,17 @@ class EntryForm(Value):
 class EnrolledImage(Value):
     """One reference of an entry: the hash of its image file, never the image."""
 
-    reference: str
+    reference: Id
     """What people call it; empty once it is gone, for it may be the name of a file that names a person."""
     sha256: Sha256
-    quality: float
-    enrolled_at: float
-    import_id: str = ""
+    quality: float = Field(ge=0, le=1)
+    enrolled_at: Time
+    import_id: Id = ""
     source: Line = ""
     image_date: Line = ""
     lawful_basis: Line = ""
     """Where this image comes from, of which day it is, and on which basis it is held; empty once it is gone."""
-    reviewed_at: float = 0.0
+    reviewed_at: Time = 0.0
     """When an officer last put it forward again, in a later import; 0 where nobody did."""
 
     @property
@@ -140,10 +140,10 @@ class EntryRecord(Message):
     images: tuple[EnrolledImage, ...]
     form: EntryForm | None = None
     """Without its name; `None` once the entry is gone."""
-    removed_at: float = 0.0
+    removed_at: Time = 0.0
 
 
 class NameRecord(Message):
     """The name of a subject, bucket `names`: kept apart, erased with the entry."""
 
-    name: str
+    name: Line

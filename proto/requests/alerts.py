@@ -5,14 +5,14 @@ from __future__ import annotations
 from proto.cases import Case, Engagement, Verdict
 from proto.counts import Passage
 from proto.messages import Message, Name, SubjectId
-from proto.values import Text
+from proto.values import Id, Text, Time
 
 
 class AdjudicateRequest(Message):
     """Act: a person's decision about an alert."""
 
     deployment: Name
-    alert: str
+    alert: Id
     verdict: Verdict
     reason: Text
 
@@ -21,7 +21,7 @@ class EngagementRequest(Message):
     """Act: what came of a confirmed alert."""
 
     deployment: Name
-    alert: str
+    alert: Id
     engagement: Engagement
     reason: Text
 
@@ -32,14 +32,14 @@ class PassageRequest(Message):
     deployment: Name
     camera: Name
     subject: SubjectId
-    at: float
+    at: Time
 
 
 class CaseRequest(Message):
     """Asks for one alert in the hands of people."""
 
     deployment: Name
-    alert: str
+    alert: Id
 
 
 class CaseReply(Message):
@@ -55,7 +55,7 @@ class CasesReply(Message):
     """
 
     cases: tuple[Case, ...]
-    next: str = ""
+    next: Id = ""
     """What to ask for after, for the next page; empty where this was the last."""
 
 

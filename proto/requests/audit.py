@@ -6,6 +6,7 @@ from pydantic import Field
 
 from proto.audit import AuditEntry, Deed, Details, Event
 from proto.messages import Message
+from proto.values import Count, Id
 
 
 class AuditRequest(Message):
@@ -14,10 +15,10 @@ class AuditRequest(Message):
     id: str = Field(min_length=1, max_length=256)
     event: Event
     deed: Deed
-    deployment: str = ""
-    record_version: int = 0
-    watch_list: str = ""
-    alert: str = ""
+    deployment: Id = ""
+    record_version: Count = 0
+    watch_list: Id = ""
+    alert: Id = ""
     details: Details = Field(default_factory=dict)
     sealed: bytes = b""
     """The act of the officer whose deed it is, encoded and sealed; nothing where a program did it by itself."""

@@ -10,7 +10,7 @@ from proto.cases import Case
 from proto.counts import FaceCount, Passage, SearchCount
 from proto.deployments import DeploymentDraft, DeploymentRecord, Zone
 from proto.messages import Message, Name
-from proto.values import Text
+from proto.values import Count, Explanation, Id, OptionalSha256, Text, Version
 from proto.watchlists import WatchListRecord
 
 Verb = Literal["authorise", "refuse", "arm", "suspend", "end", "purge", "grant_judicial", "refuse_judicial", "register"]
@@ -21,7 +21,7 @@ class DraftRequest(Message):
     """Act: drafts a deployment; or redrafts one that is not authorised yet, where `record_version` is its own."""
 
     draft: DeploymentDraft
-    record_version: int = Field(default=0, ge=0)
+    record_version: Count = 0
 
 
 class TransitionRequest(Message):
@@ -29,7 +29,7 @@ class TransitionRequest(Message):
 
     verb: Verb
     deployment: Name
-    record_version: int = Field(ge=1)
+    record_version: Version
     reason: str = Field(default="", max_length=4000)
     reference: str = Field(default="", max_length=512)
     """The id of the judicial authorisation that was granted or refused, or of the registration."""
@@ -39,7 +39,7 @@ class AmendRequest(Message):
     """Act: changes threshold or cameras of a deployment that is authorised, armed or suspended."""
 
     deployment: Name
-    record_version: int = Field(ge=1)
+    record_version: Version
     reason: Text
     threshold: float | None = Field(default=None, ge=-1, le=1)
     target_fpir: float | None = Field(default=None, gt=0, lt=1)
@@ -56,9 +56,9 @@ class DeploymentReply(Message):
     """A deployment, and what now stands against arming it."""
 
     record: DeploymentRecord
-    obstacles: tuple[str, ...] = ()
+    obstacles: tuple[Explanation, ...] = ()
     """Each with its remedy; none where it can be armed."""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Explanation, ...] = ()
     """Values of its profile whose source is weak."""
 
 
@@ -72,7 +72,7 @@ class FiguresRequest(Message):
     """Asks for all that a report is made of; for the cases alone that follow `after`, where it says so."""
 
     deployment: Name
-    after: str = ""
+    after: Id = ""
 
 
 class FiguresReply(Message):
@@ -82,15 +82,15 @@ class FiguresReply(Message):
     """
 
     record: DeploymentRecord
-    stamp: str
+    stamp: Id
     lists: tuple[WatchListRecord, ...]
     cases: tuple[Case, ...]
     passages: tuple[Passage, ...]
     faces: tuple[FaceCount, ...]
     searches: tuple[SearchCount, ...]
-    audit_entries: int
-    audit_head: str
-    missing: tuple[str, ...] = ()
+    audit_entries: Count
+    audit_head: OptionalSha256
+    missing: tuple[Explanation, ...] = ()
     """In words, why the cases fall short of what happened; nothing where they do not."""
-    next: str = ""
+    next: Id = ""
     """What to ask for after, for the next page of cases; empty where this was the last."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from proto.messages import Message
+from proto.values import Id
 
 
 class ListRequest(Message):
@@ -14,5 +15,5 @@ class ListRequest(Message):
     """
 
     of: str = Field(max_length=64)
-    after: str = ""
+    after: Id = ""
     count: int = Field(default=500, ge=1, le=5000)

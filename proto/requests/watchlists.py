@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from proto.messages import MOST_IMAGES, EnrolReply, ListName, Message, SubjectId
-from proto.values import Sha256, Text
+from proto.values import Count, Id, Score, Sha256, Text, Time
 from proto.watchlists import EntryForm, EntryRecord, WatchListForm, WatchListRecord
 
 
@@ -28,8 +28,8 @@ class ImportRequest(Message):
     import_id: str = Field(default="", max_length=64)
     """Of the import to complete or abort; to begin, of the one to resume, or nothing for a new one."""
     manifest_sha256: str = Field(default="", max_length=64)
-    images: int = Field(default=0, ge=0)
-    refused: int = Field(default=0, ge=0)
+    images: Count = 0
+    refused: Count = 0
 
 
 class ReferenceImage(Message):
@@ -86,7 +86,7 @@ class ExpireListRequest(Message):
     """Act: sets when a list expires. It can only come sooner."""
 
     watch_list: ListName
-    expires_at: float
+    expires_at: Time
     reason: Text
 
 
@@ -120,7 +120,7 @@ class EntriesRequest(Message):
     """Asks who is on a list: `count` entries after the subject `after`, in order of subject."""
 
     watch_list: ListName
-    after: str = ""
+    after: Id = ""
     count: int = Field(default=500, ge=1, le=5000)
 
 
@@ -138,7 +138,7 @@ class PossibleDuplicate(Message):
     subject: SubjectId
     other_list: ListName
     other_subject: SubjectId
-    score: float
+    score: Score
 
 
 class DuplicatesReply(Message):

@@ -7,10 +7,12 @@ import pytest
 from proto import codec
 from proto.arrays import MAX_ARRAY_BYTES
 from proto.codec import DecodeError
+from proto.counts import FaceCount, SearchCount
 from proto.deployments import Warrant
-from proto.messages import Alert, Detections, DetectRequest, Probe, Sample
+from proto.messages import Alert, Candidates, DeadLetter, Detections, DetectRequest, Probe, Sample
 from proto.records import TrackState
 from proto.requests.watchlists import EnrolEntryRequest
+from proto.watchlists import WatchListRecord
 from tests.examples import EXAMPLES, kinds
 
 CONTENT = "nobody-may-read-this"
@@ -19,6 +21,24 @@ CONTENT = "nobody-may-read-this"
 def wire(kind, **fields):
     """The example's map on the wire with some fields in other words."""
     return msgpack.packb({**EXAMPLES[kind].model_dump(), **fields})
+
+
+def leaves(value, path=()):
+    """Where the numbers and texts in a map of maps and lists are, and what they are."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in parts:
+        yield from leaves(part, (*path, name))
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        yield path, value
+
+
+def with_leaf(value, path, leaf):
+    """The map with another value in one place."""
+    if not path:
+        return leaf
+    copied = value.copy()
+    copied[path[0]] = with_leaf(value[path[0]], path[1:], leaf)
+    return copied
 
 
 def array(data=b"\0" * 16, dtype="<f4", shape=(1, 4)):
@@ -120,6 +140,16 @@ BAD_FIELDS = {
     "a score that is no number": (Alert, {"score": float("nan")}),
     "an infinite time": (Alert, {"captured_at": float("inf")}),
     "a box of three sides": (Sample, {"box": [1.0, 2.0, 3.0]}),
+    "a time in milliseconds": (Alert, {"captured_at": 1.7e12}),
+    "a time before there was one": (FaceCount, {"updated_at": -1e15}),
+    "a minute that has no date": (FaceCount, {"minutes": {"99999999999": 1}}),
+    "a minute in other digits": (FaceCount, {"minutes": {"١٢": 1}}),
+    "a bin that is no score": (SearchCount, {"histogram": {CONTENT: 1}}),
+    "a score that nothing has": (Alert, {"score": 1e300}),
+    "more references than there are people": (Candidates, {"searched": 2**53 + 1}),
+    "a version after which none comes": (WatchListRecord, {"record_version": 2**64 - 1}),
+    "a template version without an end": (Candidates, {"template_version": CONTENT * 100}),
+    "a stamp without an end": (Alert, {"stamp": CONTENT * 100}),
     "a map as image": (EnrolEntryRequest, {"image": {CONTENT: CONTENT}}),
     "a subject with a line break": (EnrolEntryRequest, {"subject": f"{CONTENT}\n"}),
     "a subject without a character": (EnrolEntryRequest, {"subject": ""}),
@@ -140,6 +170,30 @@ def test_a_message_is_refused_with(model, fields):
         codec.decode(model, wire(model.kind(), **fields))
     assert CONTENT not in str(refused.value)
     assert CONTENT not in repr(refused.value.__cause__)
+
+
+BOUNDLESS = {int: (2**64 - 1, -(2**63)), float: (1e300, -1e300), str: ("x" * 100_000,)}
+FREE = {"details", "sealed", "location"}
+"""What the audit judges when it is told, what is as long as somebody has signed it, and what is never shown."""
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_no_number_and_no_text_is_read_that_has_no_end(kind):
+    model = type(EXAMPLES[kind])
+    whole = msgpack.unpackb(codec.encode(EXAMPLES[kind]))
+    for path, value in leaves(whole):
+        for boundless in () if FREE.intersection(path) else BOUNDLESS[type(value)]:
+            data = msgpack.packb(with_leaf(whole, path, boundless))
+            try:
+                read = codec.encode(codec.decode(model, data))
+            except DecodeError:
+                continue
+            assert len(read) <= len(data) - 90_000, f"{path} is read as it is, and not cut"
+
+
+def test_what_a_program_says_at_length_is_cut_and_the_message_is_read():
+    letter = codec.decode(DeadLetter, wire("dead_letter", reason="a" * 5000))
+    assert letter.reason == "a" * 4000
 
 
 GARBAGE = {

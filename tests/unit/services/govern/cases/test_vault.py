@@ -20,7 +20,7 @@ ALTERED = {
     "other people": {"confirmations_needed": 2},
     "no seed": {"seed": not CASE.seed},
     "no stamp": {"stamp": "other"},
-    "kept for ever": {"expires_at": 1e12, "deleted_at": 0.0},
+    "kept for ever": {"expires_at": 3e10, "deleted_at": 0.0},
     "a confirmation": {"status": "confirmed", "response": "amber"},
     "told already": {"told": ("alert.a1b2c3.raised",)},
 }

@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from proto.values import LATEST
 from services.govern.retention.erasure import EVER, Period, proof_of
 from tests.examples import changed
 
@@ -36,4 +37,4 @@ def test_an_alert_is_over_when_it_is_old_enough_or_its_own_time_has_come(kind, r
 
 
 def test_everything_was_raised_before_ever():
-    assert Period(EVER, 0).ended(changed("alert", raised_at=1e18, expires_at=0.0))
+    assert Period(EVER, 0).ended(changed("alert", raised_at=LATEST, expires_at=0.0))
