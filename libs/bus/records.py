@@ -246,8 +246,14 @@ class Mirror(Generic[M]):
         updates = watcher._updates
         try:
             fresh: dict[str, M] = {}
+            taken = 0
             while isinstance(entry := await unless(back, updates.get()), KeyValue.Entry):
                 await self._take(fresh, entry)
+                taken += 1
+            # the client's "that is all" comes too early where all that the server has sent is still on its way
+            for _ in range(await self._sent(watcher) - taken):
+                if isinstance(entry := await unless(back, updates.get()), KeyValue.Entry):
+                    await self._take(fresh, entry)
             if not back.is_set():
                 self._records = fresh
                 self._filled.set()
@@ -257,6 +263,12 @@ class Mirror(Generic[M]):
         finally:
             with suppress(nats.errors.Error):
                 await watcher.stop()  # type: ignore[no-untyped-call]  # the client's
+
+    async def _sent(self, watcher: KeyValue.KeyWatcher) -> int:
+        """How many records the server has sent to a watcher."""
+        with as_transient(f"{self._bucket.name} could not be followed"):
+            sent: int = (await watcher._sub.consumer_info()).delivered.consumer_seq
+        return sent
 
     async def _take(self, records: dict[str, M], entry: KeyValue.Entry) -> None:
         if entry.operation in (KV_DEL, KV_PURGE):

@@ -1,6 +1,7 @@
 """Records in real buckets, and mirrors that follow them."""
 
 import asyncio
+import dataclasses
 
 import pytest
 from nats.js.client import JetStreamContext
@@ -257,6 +258,21 @@ async def test_a_mirror_of_more_records_than_its_queue_holds_opens_whole(bus, de
     await asyncio.gather(*(deployments.put(f"d{number}", deployment(1)) for number in range(400)))
     async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
         assert len(mirror.all()) == 400
+
+
+async def test_a_mirror_is_not_open_while_what_the_server_has_sent_is_on_its_way(bus, deployments, monkeypatch):
+    """The server has sent all and nothing has arrived: that is how it looks when a busy program asks."""
+    await deployments.put(KEY, deployment(1))
+    subscription = JetStreamContext.PushSubscription
+    asked = subscription.consumer_info
+    monkeypatch.setattr(subscription, "delivered", 0)
+
+    async def nothing_pending(self):
+        return dataclasses.replace(await asked(self), num_pending=0)
+
+    monkeypatch.setattr(subscription, "consumer_info", nothing_pending)
+    async with Mirror.open(bus, subjects.DEPLOYMENTS, DeploymentRecord) as mirror:
+        assert list(mirror.all()) == [KEY]
 
 
 async def test_a_mirror_follows_changes_and_deletions(bus, deployments):
