@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import nats.errors
 import nats.js.errors
@@ -266,8 +266,9 @@ class Mirror(Generic[M]):
 
     async def _sent(self, watcher: KeyValue.KeyWatcher) -> int:
         """How many records the server has sent to a watcher."""
+        subscription: Any = watcher._sub  # its type leaves open whether there is one
         with as_transient(f"{self._bucket.name} could not be followed"):
-            sent: int = (await watcher._sub.consumer_info()).delivered.consumer_seq
+            sent: int = (await subscription.consumer_info()).delivered.consumer_seq
         return sent
 
     async def _take(self, records: dict[str, M], entry: KeyValue.Entry) -> None:
