@@ -98,7 +98,9 @@ class Session:
         options.intra_op_num_threads = self._settings.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only: a provider that does not load is a fact we handle, not news
-        return onnxruntime.InferenceSession(str(model), options, providers=providers)
+        session = onnxruntime.InferenceSession(str(model), options, providers=providers)
+        session.disable_fallback()  # a run that fails on CUDA is no reason to go on without it and say nothing
+        return session
 
     def _on_cuda(self, model: Path) -> _CudaSessions | None:
         """Returns the model on CUDA after a run that worked, or None: what loads does not always run."""
@@ -133,7 +135,7 @@ class _CudaSessions:
         feeds = _trial_feeds(first)
         self._sessions[_shape(feeds)] = first
         self.run(feeds)
-        return bool(first.get_providers()[0] == _CUDA)
+        return _is_on_cuda(first)
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         """As `Session.run`."""
@@ -149,9 +151,12 @@ class _CudaSessions:
         """The session of this shape, which is now the one used last."""
         with self._lock:
             session = self._sessions.pop(shape, None)
+            if session is None and len(self._sessions) >= _CUDA_SHAPES:
+                _, session = self._sessions.popitem(last=False)
             if session is None:
-                full = len(self._sessions) >= _CUDA_SHAPES
-                session = self._sessions.popitem(last=False)[1] if full else self._open()
+                session = self._open()
+                if not _is_on_cuda(session):
+                    raise RuntimeError("a session on CUDA came up on the CPU")
             self._sessions[shape] = session
             return session
 
@@ -162,6 +167,10 @@ class _CudaSessions:
         filled = np.zeros((self._batch, *rows.shape[1:]), rows.dtype)
         filled[: len(rows)] = rows
         return filled
+
+
+def _is_on_cuda(session: EngineSession) -> bool:
+    return bool(session.get_providers()[0] == _CUDA)
 
 
 def _shape(feeds: Mapping[str, Array]) -> _Shape:

@@ -11,6 +11,9 @@ from libs.log import Log
 from libs.prepare import prepared_path
 from libs.settings import InferenceSettings
 
+GPU_RUNS = 4
+"""Of one item each on a GPU: 2,570 frames a second in four, 1,080 in one (YuNet, H200: docs/performance.md)."""
+
 
 @dataclass(frozen=True)
 class Lanes:
@@ -18,10 +21,6 @@ class Lanes:
 
     workers: int
     batch: int
-
-
-GPU_WORKERS = 4
-"""Runs at a time on a GPU: 2.4 times the frames of one, since each waits for the host most of its time."""
 
 
 def open_session(name: str, settings: InferenceSettings, log: Log, gpu_batch: int = 1) -> tuple[Session, Lanes]:
@@ -35,7 +34,8 @@ def open_session(name: str, settings: InferenceSettings, log: Log, gpu_batch: in
     path = prepared_path(AssetStore.from_environment(), name)
     session = Session(path, SessionSettings(settings.threads, settings.provider, gpu_batch))
     on_cpu = session.provider == "cpu"
-    workers = settings.workers or ((os.cpu_count() or 1) if on_cpu else GPU_WORKERS)
+    at_once = (os.cpu_count() or 1) if on_cpu else (GPU_RUNS if gpu_batch == 1 else 1)  # a batch fills a GPU by itself
+    workers = settings.workers or at_once
     lanes = Lanes(workers, batch=1 if on_cpu else gpu_batch)
     log.info("model", model=name, provider=session.provider, workers=lanes.workers, batch=lanes.batch)
     return session, lanes

@@ -134,8 +134,10 @@ def chip_quality(chip: NDArray[np.uint8]) -> ChipQuality:
         raise ValueError(f"expected a chip of (112, 112, 3), found {chip.shape}")
     luma = chip[_FACE].astype(np.float32) @ _LUMA
     sharpness = _sharpness(luma)
-    histogram = np.bincount(luma.astype(np.uint8).ravel(), minlength=256) / luma.size
-    under, over = float(histogram[: _DARK + 1].sum()), float(histogram[_WHITE:].sum())
+    counts = np.bincount(luma.astype(np.uint8).ravel(), minlength=256)
+    # counted before they are divided: the sum of shares can come out a little over 1, which no share is
+    under, over = float(counts[: _DARK + 1].sum() / luma.size), float(counts[_WHITE:].sum() / luma.size)
+    histogram = counts / luma.size
     present = histogram[histogram > 0]
     bits = float(-(present * np.log2(present)).sum())
     light = 1 / (1 + np.exp((_DYNAMIC_RANGE_BITS - bits) / _DYNAMIC_RANGE_SLOPE_BITS))

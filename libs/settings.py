@@ -86,7 +86,7 @@ class InferenceSettings(BaseSettings):
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` is CUDA where it works, else the CPU."""
     workers: int = Field(default=0, ge=0, le=64)
-    """Runs at a time; 0 is one a core on the CPU, and four on a GPU."""
+    """Runs at a time; 0 is one a core on the CPU, and on a GPU four of a frame or one of a batch of chips."""
     threads: int = Field(default=1, ge=1, le=64)
     """Threads of one run on the CPU. Runs side by side use cores better than threads inside one run."""
     max_batch: int = Field(default=8, ge=1, le=256)

@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 
 from proto.messages import Message
 from proto.sealed import OfficerId
-from proto.values import Count, Id, Line, Sha256, Time, Value
+from proto.values import LONGEST_TEXT, Count, Id, Line, OptionalSha256, Sha256, Time, Value, Version
 
 Event = Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.[a-z_]+$", max_length=64)]
 """What happened, for example `deployment.armed`: the last tokens of the subject of an audit entry."""
@@ -28,25 +28,26 @@ class Deed(Value):
     verb: Id
     at: Time
     origin: Line = ""
-    reason: str = Field(default="", max_length=4000)
-    act: Id = ""
+    reason: str = Field(default="", max_length=LONGEST_TEXT)
+    act: OptionalSha256 = ""
     """SHA-256 of the sealed act in hexadecimal; empty for an act of the system itself."""
     details: Details = Field(default_factory=dict)
     """What it changed: ids, counts and hashes."""
 
 
 def list_act_id(watch_list: str, record_version: int, deed: Deed) -> str:
-    """The id in the audit of the deed that made a version of a list.
+    """The id in the audit of a deed to a list: an officer's is that of what they signed, whatever version it made.
 
-    An officer's holds the start of the hash of what they signed: who has not signed it cannot take its place.
+    So one act is one entry, and nothing that they have not signed takes its place. Of what nobody signs the verb is in
+    it: one kind of act takes no other's.
     """
-    return ".".join(filter(None, ("watchlist", watch_list, str(record_version), deed.act[:ACT_DIGITS])))
+    return f"watchlist.{watch_list}.{deed.act[:ACT_DIGITS] or f'{record_version}.{deed.verb}'}"
 
 
 class AuditEntry(Message):
     """One act, in the chain: stream AUDIT, sealed by `govern`."""
 
-    sequence: int = Field(ge=1, le=2**53)
+    sequence: Version
     """Its place in the chain, and in the stream."""
     previous: bytes = Field(min_length=32, max_length=32)
     """SHA-256 of the sealed entry before it; zeros for the first."""

@@ -86,7 +86,7 @@ class Sighting(Message):
     record_version: Version
     camera: Name
     track: TrackId
-    sample: int = Field(ge=1, le=2**53)
+    sample: Version
     """1 for the first sample of a track, then 2, 3, …"""
     frame: Count
     captured_at: Time

@@ -17,11 +17,11 @@ class CameraRecord(Message):
     """Where a camera's frames come from, bucket `cameras`."""
 
     camera: Name
-    location: str = Field(min_length=1)
+    location: str = Field(min_length=1, max_length=4096)
     """A file, a folder of images, or an http(s) or rtsp URL. May hold a password: never logged."""
     realtime: bool = True
     """Paced like a live camera, which drops frames it has no time for; otherwise each frame waits for its turn."""
-    retries: int | None = Field(default=None, ge=0)
+    retries: Count | None = None
     """How often in a row a source that breaks is opened again; without a number for ever."""
 
 

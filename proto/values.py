@@ -11,7 +11,7 @@ LONGEST_TEXT = 4000
 LATEST = 32_503_680_000
 """The year 3000, in Unix seconds."""
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT)]
 """A reason or a description, for people."""
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=512)]
 """A short text, which may be empty."""

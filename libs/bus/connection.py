@@ -17,14 +17,14 @@ from nats.js.client import JetStreamContext
 from nats.micro import add_service
 from nats.micro.service import EndpointConfig, ServiceConfig
 
-from libs.bus.client import Client
+from libs.bus.client import Client, TooLargeError
 from libs.bus.desk import Answer, Desk, Endpoint, raise_refusal
 from libs.bus.erasing import overwrite_one
 from libs.bus.flushing import flushed
 from libs.bus.portraits import Portraits
 from libs.bus.reading import ALL, Stored, read, read_one
 from libs.bus.streams import OTHER_REVISION, RETRY_S, Conflict, JetStream, as_transient, ensure
-from libs.errors import TransientError, UserError
+from libs.errors import PermanentError, TransientError, UserError
 from libs.log import Log
 from libs.settings import NatsSettings
 from libs.waiting import end, unless
@@ -288,6 +288,8 @@ class Bus:
         with as_transient("nobody answered"):
             try:
                 reply = await self._nc.request(subject, body, timeout=timeout_s, headers=headers)
+            except TooLargeError as error:
+                raise PermanentError(f"{error}: ask for less at a time, or raise its max_payload") from None
             except nats.errors.NoRespondersError:
                 raise TransientError(f"{subjects.program(subject)} does not run", RETRY_S, subject) from None
             except TimeoutError:

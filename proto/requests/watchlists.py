@@ -31,6 +31,16 @@ class ImportRequest(Message):
     images: Count = 0
     refused: Count = 0
 
+    @property
+    def verb(self) -> str:
+        """What its deed is called."""
+        return {"begin": "begin_import", "complete": "import", "abort": "abort_import"}[self.step]
+
+    @property
+    def reason(self) -> str:
+        """Why its deed is done: the end of an import names it."""
+        return "" if self.step == "begin" else f"import {self.import_id}"
+
 
 class ReferenceImage(Message):
     """An image file that shows exactly one face, whose it is, and what else is to be written down."""

@@ -6,14 +6,13 @@ import re
 from datetime import UTC, date, datetime, time
 
 from libs.errors import UserError
+from proto.values import LATEST
 from services.cli.times import HOW_TO_WRITE
 
 SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)")
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
-LATEST = 253_402_300_799.0
-"""The end of the year 9999, which is the last that can be shown."""
 HOW = f"write {HOW_TO_WRITE}"
 
 

@@ -12,8 +12,8 @@ LONGEST_S = 100 * 365 * 24 * 3600.0
 class Timeline:
     """Turns time stamps as they come into seconds from the start that grow with every frame.
 
-    Gaps stay gaps (variable frame rate, recordings on motion). A missing stamp counts one nominal step, and so does one
-    that is further from the first than any recording goes.
+    Gaps stay gaps (variable frame rate, recordings on motion). A missing stamp counts one nominal step; so does one
+    that is further from the first than any recording goes, and the clock starts again from there.
     """
 
     def __init__(self, step_s: float) -> None:
@@ -24,14 +24,18 @@ class Timeline:
 
     def place(self, stamp_s: float | None) -> float:
         """The time of the next frame, in seconds from the first one."""
-        time_s = self._last_s + self._step_s if self._last_s is not None else 0.0
-        if stamp_s is not None:
-            if self._first_s is None:
-                self._first_s = stamp_s - time_s
+        nominal_s = self._last_s + self._step_s if self._last_s is not None else 0.0
+        self._last_s = nominal_s if stamp_s is None else self._placed(stamp_s, nominal_s)
+        return self._last_s
+
+    def _placed(self, stamp_s: float, nominal_s: float) -> float:
+        if self._first_s is not None:
             raw_s = stamp_s - self._first_s
-            time_s = self._grown(raw_s, time_s) if abs(raw_s) < LONGEST_S else time_s
-        self._last_s = time_s
-        return time_s
+            time_s = self._grown(raw_s, nominal_s)
+            if max(abs(raw_s), time_s) < LONGEST_S:
+                return time_s
+        self._first_s, self._shift_s = stamp_s - nominal_s, 0.0
+        return nominal_s
 
     def _grown(self, raw_s: float, nominal_s: float) -> float:
         if self._last_s is None:

@@ -67,7 +67,7 @@ class Imports:
             raise ConflictError("that import is over: begin a new one")
         if record.form.expires_at <= self._registry.clock():
             raise PermanentError(f"the watch list {record.id} has expired: create another")
-        begun = with_deed(record, signed.deed("begin_import"), state="importing", import_id=new_id)
+        begun = with_deed(record, signed.deed(signed.request.verb), state="importing", import_id=new_id)
         return owing(
             begun,
             "watchlist.import_begun",
@@ -80,13 +80,13 @@ class Imports:
         listed = counts((await self._registry.snapshot(request.watch_list)).values())
 
         def completed(record: WatchListRecord) -> WatchListRecord:
-            if record.state == "ready" and _was_last("import", request, record):
+            if record.state == "ready" and _was_last(request, record):
                 return record
             _must_be_under_way(request, record)
             self._registry.must_be_unarmed(record.id)
             built = with_deed(
                 record,
-                signed.deed("import", _named(request)),
+                signed.deed(request.verb, request.reason),
                 state="ready",
                 import_id="",
                 built_at=self._registry.clock(),
@@ -108,10 +108,10 @@ class Imports:
         }
 
         def aborting(record: WatchListRecord) -> WatchListRecord:
-            if record.state == "ready" and _was_last("abort_import", request, record):
+            if record.state == "ready" and _was_last(request, record):
                 return record
             _must_be_under_way(request, record)
-            deed = signed.deed("abort_import", _named(request))
+            deed = signed.deed(request.verb, request.reason)
             return owing(with_deed(record, deed, state="aborting"), "watchlist.import_aborted", details, signed.sealed)
 
         await registry.change(request.watch_list, aborting)
@@ -160,13 +160,9 @@ def _must_be_under_way(request: ImportRequest, record: WatchListRecord) -> None:
         raise ConflictError(f"no import {request.import_id} of the watch list {record.id} is under way")
 
 
-def _named(request: ImportRequest) -> str:
-    return f"import {request.import_id}"
-
-
-def _was_last(verb: str, request: ImportRequest, record: WatchListRecord) -> bool:
+def _was_last(request: ImportRequest, record: WatchListRecord) -> bool:
     """Whether the last deed to the list was this end of that import: the answer was lost, not the act."""
-    return (record.deeds[-1].verb, record.deeds[-1].reason) == (verb, _named(request))
+    return (record.deeds[-1].verb, record.deeds[-1].reason) == (request.verb, request.reason)
 
 
 def _told(request: ImportRequest, record: WatchListRecord) -> Details:

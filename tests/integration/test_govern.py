@@ -35,7 +35,7 @@ from proto.requests.deployments import (
 )
 from proto.requests.listing import ListRequest
 from proto.requests.watchlists import DestroyListRequest, ListReply
-from proto.sealed import Sealed
+from proto.sealed import Act, Sealed
 from proto.watchlists import WatchListRecord
 from services.govern.audit.ledger import Chain
 from services.govern.deployments.sealing import WarrantDesk
@@ -432,7 +432,9 @@ async def test_a_name_that_the_audit_knows_is_not_given_anew_when_its_record_has
 def destroyed(act):
     """What match tells the audit of the act of destroying a list."""
     sealed = codec.encode(act)
-    deed = Deed(who=act.signer, verb="destroy", at=time.time(), act=hashlib.sha256(sealed).hexdigest())
+    signed = codec.decode(Act, act.body)
+    said = {"at": signed.at, "origin": signed.origin, "reason": codec.decode(DestroyListRequest, signed.request).reason}
+    deed = Deed(who=act.signer, verb="destroy", act=hashlib.sha256(sealed).hexdigest(), **said)
     named = {"id": list_act_id("wanted", 1, deed), "watch_list": "wanted", "record_version": 1}
     return AuditRequest(event="watchlist.destroyed", deed=deed, sealed=sealed, **named)
 

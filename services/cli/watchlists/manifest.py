@@ -32,7 +32,7 @@ YES, NO = frozenset({"yes", "true", "1", "y"}), frozenset({"no", "false", "0", "
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 DELIMITERS = ",;\t"
 """What may stand between the values of a CSV; spreadsheets of many countries write semicolons."""
-SEPARATOR = re.compile(r"sep=(.)")
+SEPARATOR = re.compile(r'"?sep=([^\w"\s]|\t)"?[,;\t]*', re.IGNORECASE)
 """What some spreadsheets write before the header, to say it."""
 MAX_LETTERS = 4096
 """Of a value: the longest path that Linux takes. Whatever else there is to say is shorter."""
@@ -110,7 +110,7 @@ def _rows(path: Path, defaults: Mapping[str, str]) -> Iterator[tuple[int, dict[s
 
 def _csv_rows(path: Path, text: str, defaults: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
     header = next((line for line in re.split(r"[\r\n]+", text) if line.strip()), "")
-    told = SEPARATOR.fullmatch(header.strip())
+    told = SEPARATOR.fullmatch(header.strip(" "))
     comma = told[1] if told else next((letter for letter in DELIMITERS if letter in header), ",")
     lines = io.StringIO(text, newline="")  # which tears no value at a letter that only looks like the end of a line
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a value that is too long is told with its row

@@ -75,9 +75,21 @@ class Auditing:
         except (codec.DecodeError, PermanentError) as error:
             raise ForbiddenError(f"{ask.deed.who} has not signed what is told of {ask.event}: {error}") from None
         hashed = hashlib.sha256(codec.encode(sealed)).hexdigest()
-        is_theirs = (act.officer, hashed, act.holds) == (ask.deed.who, ask.deed.act, kind.kind())
-        if not is_theirs or _list_of(request) != ask.watch_list:
+        signed = (act.officer, act.at, act.origin, hashed, act.holds, _verb_of(request, verb), _reason_of(request))
+        said = ask.deed
+        told = (said.who, said.at, said.origin, said.act, kind.kind(), verb, said.reason)
+        if signed != told or _list_of(request) != ask.watch_list:
             raise ForbiddenError(f"{ask.deed.who} has signed something else than the audit is told of {ask.event}")
+
+
+def _verb_of(request: Message, verb: str) -> str:
+    """What an act does to a list: an import is begun, completed or aborted by acts of one kind."""
+    return request.verb if isinstance(request, ImportRequest) else verb
+
+
+def _reason_of(request: Message) -> str:
+    """Why, in the officer's words or those of the command."""
+    return str(getattr(request, "reason", ""))
 
 
 def _list_of(request: Message) -> str:

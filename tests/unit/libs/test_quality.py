@@ -195,3 +195,14 @@ def test_the_whole_carries_every_component(chip):
     assert whole.inter_eye_distance_px == found.inter_eye_distance_px[0]
     assert (whole.sharpness, whole.dynamic_range) == (pixels.sharpness, pixels.dynamic_range)
     assert whole.detect_score == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("darkest", "name"), [(0, "under_exposure"), (253, "over_exposure")])
+def test_a_face_in_the_dark_or_in_a_glare_has_a_share_that_is_one(darkest, name):
+    """Shares that are added up can come out a little over 1, which a message takes for an error."""
+    shares = set()
+    for seed in range(400):
+        chip = np.random.default_rng(seed).integers(darkest, darkest + 3, (112, 112, 3)).astype(np.uint8)
+        quality = unify(geometry_quality(turned(), np.array([0.9])), 0, chip_quality(chip))
+        shares.add(getattr(quality, name))
+    assert shares == {1.0}

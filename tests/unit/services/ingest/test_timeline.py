@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.ingest.timeline import Sampler, Timeline
+from services.ingest.timeline import LONGEST_S, Sampler, Timeline
 
 
 def placed(stamps, step_s=0.04):
@@ -30,6 +30,18 @@ def test_a_repeated_stamp_still_grows():
 
 def test_a_clock_that_starts_again_goes_on_from_where_it_was():
     assert placed([10.0, 15.0, 0.0, 0.04, 3.0]) == pytest.approx([0.0, 5.0, 5.04, 5.08, 8.04])
+
+
+def test_a_first_stamp_that_is_broken_costs_nothing_after_it():
+    assert placed([1e12, 0.0, 0.04, 10.0, 10.04, 60.0]) == pytest.approx([0.0, 0.04, 0.08, 10.04, 10.08, 60.04])
+
+
+def test_broken_stamps_that_come_again_and_again_leave_what_is_seen_with_a_date():
+    almost_a_century = 99 * 365 * 24 * 3600.0
+    stamps = [0.0, *(stamp for number in range(40) for stamp in (almost_a_century, 0.04 * (number + 1)))]
+    times = placed(stamps)
+    assert times == sorted(times)
+    assert times[-1] < LONGEST_S
 
 
 @pytest.mark.parametrize("broken", [1e12, -1e15, 1e300])

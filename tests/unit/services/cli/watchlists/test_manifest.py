@@ -176,7 +176,17 @@ def test_a_column_that_comes_twice_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("before", "comma", "end"), [("sep=;", ";", "\n"), ("\n  ", ",", "\n"), ("", ";", "\r"), ("sep=|", "|", "\r\n")]
+    ("before", "comma", "end"),
+    [
+        ("sep=;", ";", "\n"),
+        ("SEP=;", ";", "\n"),
+        ('"sep=;"', ";", "\n"),
+        ("sep=;;;;", ";", "\n"),
+        ("sep=\t", "\t", "\n"),
+        ("sep=|", "|", "\r\n"),
+        ("\n  ", ",", "\n"),
+        ("", ";", "\r"),
+    ],
 )
 def test_what_spreadsheets_write_before_the_header_and_at_the_end_of_lines_does_no_harm(tmp_path, before, comma, end):
     lines = [*([before] if before else []), HEADER.replace(",", comma), ROW.replace(",", comma), "S-2" + comma]

@@ -10,11 +10,13 @@ from libs.officers import ForbiddenError
 from proto import codec
 from proto.audit import Deed, list_act_id
 from proto.requests.audit import AuditRequest
-from proto.requests.watchlists import CreateListRequest, DestroyListRequest, RemoveEntryRequest
+from proto.requests.watchlists import CreateListRequest, DestroyListRequest, ImportRequest, RemoveEntryRequest
+from proto.sealed import Act, Sealed
 from services.govern.audit.desk import Auditing
 from tests.examples import changed
 
 DESTROY = DestroyListRequest(watch_list="wanted", reason="it is over")
+BEGIN = ImportRequest(watch_list="wanted", step="begin")
 
 
 class Ledger:
@@ -40,9 +42,13 @@ def desk(crew, clock, ledger):
     return Auditing(ledger, crew.roster(clock))
 
 
-def told(crew, clock, who="l-stone", request=DESTROY, verb="destroy", event="watchlist.destroyed", **fields):
+def told(crew, clock, who="l-stone", request=DESTROY, verb="destroy", event="watchlist.destroyed", said=None, **fields):
+    """What match tells of an act; `said` is in the deed instead of what the officer has signed."""
     sealed = codec.encode(crew.act(who, request, clock))
-    deed = Deed(who=who, verb=verb, at=clock.now, act=hashlib.sha256(sealed).hexdigest())
+    act = codec.decode(Act, codec.decode(Sealed, sealed).body)
+    reason = getattr(request, "reason", "")
+    signed = {"who": who, "verb": verb, "at": act.at, "origin": act.origin, "reason": reason}
+    deed = Deed(**{**signed, "act": hashlib.sha256(sealed).hexdigest(), **(said or {})})
     named = {"watch_list": "wanted", "record_version": 7, "event": event, "deed": deed, "sealed": sealed, **fields}
     act_id = list_act_id(named["watch_list"], named["record_version"], named["deed"])
     return AuditRequest(**{"id": act_id, **named})
@@ -82,6 +88,11 @@ async def test_creating_a_list_names_it_in_its_form(crew, clock, desk, ledger):
         {"event": "deployment.armed"},
         {"watch_list": "missing"},
         {"id": "deployment.station-north.2"},
+        {"said": {"at": 5.0}},
+        {"said": {"origin": "elsewhere"}},
+        {"said": {"reason": "another"}},
+        {"request": BEGIN, "verb": "abort_import", "event": "watchlist.import_aborted"},
+        {"request": BEGIN, "verb": "begin_import", "event": "watchlist.imported"},
         {"id": "watchlist.wanted.7"},
         {"id": "watchlist.wanted.8"},
     ],
@@ -105,6 +116,35 @@ async def test_what_nobody_signed_does_not_take_the_place_of_an_act_that_an_offi
     await desk.append(told(crew, clock, event="watchlist.removed", deed=unsigned, sealed=b""))
     await desk.append(told(crew, clock))
     assert [(entry.record_version, entry.deed.who) for entry in ledger.entries] == [(7, "match"), (7, "l-stone")]
+
+
+@pytest.mark.parametrize(
+    ("step", "verb", "event"),
+    [
+        ("begin", "begin_import", "watchlist.import_begun"),
+        ("complete", "import", "watchlist.imported"),
+        ("abort", "abort_import", "watchlist.import_aborted"),
+    ],
+)
+async def test_each_step_of_an_import_is_told_as_what_it_is(crew, clock, desk, ledger, step, verb, event):
+    request = ImportRequest(watch_list="wanted", step=step, import_id="" if step == "begin" else "f00d")
+    await desk.append(told(crew, clock, request=request, verb=verb, event=event))
+    assert [entry.deed.verb for entry in ledger.entries] == [verb]
+
+
+async def test_one_act_is_one_entry_whatever_version_it_is_told_of(crew, clock, desk, ledger):
+    ask = told(crew, clock)
+    await desk.append(ask)
+    again = ask.model_copy(update={"record_version": 8})
+    with pytest.raises(PermanentError):
+        await desk.append(again)
+    assert len(ledger.entries) == 1
+
+
+async def test_one_kind_of_sweep_takes_no_place_of_another(crew, clock, desk, ledger):
+    for verb, event in (("remove", "watchlist.removed"), ("destroy", "watchlist.destroyed")):
+        await desk.append(told(crew, clock, event=event, deed=Deed(who="match", verb=verb, at=clock.now), sealed=b""))
+    assert [entry.deed.verb for entry in ledger.entries] == ["remove", "destroy"]
 
 
 @pytest.mark.parametrize("verb", ["remove", "destroy", "recount"])
