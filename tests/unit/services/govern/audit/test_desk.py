@@ -135,8 +135,8 @@ async def test_each_step_of_an_import_is_told_as_what_it_is(crew, clock, desk, l
 async def test_one_act_is_one_entry_whatever_version_it_is_told_of(crew, clock, desk, ledger):
     ask = told(crew, clock)
     await desk.append(ask)
-    again = ask.model_copy(update={"record_version": 8})
-    with pytest.raises(PermanentError):
+    again = ask.model_copy(update={"record_version": 8, "id": list_act_id("wanted", 8, ask.deed)})
+    with pytest.raises(PermanentError, match="under that id"):
         await desk.append(again)
     assert len(ledger.entries) == 1
 
