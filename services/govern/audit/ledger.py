@@ -33,6 +33,8 @@ HEAD = "head"
 """The key of the newest head in bucket `heads`. A head that the chain came to contradict is kept under another."""
 TAIL = 256
 """Entries at the end of the chain whose seals and links are checked at start; `watchline audit verify` checks all."""
+AT_A_TIME = 64
+"""Entries that are fetched side by side: one after the other, each would wait for the server."""
 TRIES = 100
 """How often another writer may come first."""
 
@@ -81,6 +83,8 @@ class Chain:
         self._index = Index()
         self._seen: AuditHead | None = None
         """What a chain that is being read from its beginning must agree with; `None` once it is read."""
+        self._unnoticed: list[chain.Break] = []
+        """What is wrong with the chain and is not written into it yet."""
         self._verified: dict[str, int] = {}
         """By deployment, the highest version whose entry was found to be true."""
         self._contradicted: set[str] = set()
@@ -114,7 +118,11 @@ class Chain:
         """All entries of an event in a deployment, the oldest first. Raises `TransientError`."""
         async with self._lock:
             await self._catch_up()
-            found = [await self._find(act) for act in self._index.acts(event, deployment)]
+            acts = self._index.acts(event, deployment)
+        found: list[AuditEntry | None] = []
+        for start in range(0, len(acts), AT_A_TIME):
+            async with self._lock:  # between the parts others get their turn
+                found += await asyncio.gather(*(self._find(act) for act in acts[start : start + AT_A_TIME]))
         return [entry for entry in found if entry and (entry.event, entry.deployment) == (event, deployment)]
 
     async def append(self, request: AuditRequest) -> AuditEntry:
@@ -126,7 +134,9 @@ class Chain:
         """
         fitting = fit(request)
         async with self._lock:
-            await self._read_if_cut_short()
+            await self._finish_reading()
+            if self._index.places(fitting.id):
+                await self._read_on()  # it counts where it still stands
             return await self._append_once(fitting)
 
     async def find(self, act: str) -> AuditEntry | None:
@@ -135,6 +145,8 @@ class Chain:
         Raises:
             TransientError: the server is away.
         """
+        if (remembered := self._index.remembered(act)) is not None:
+            return remembered
         async with self._lock:
             if (found := await self._find(act)) is None:
                 await self._catch_up()  # another writer may have told of it
@@ -156,12 +168,13 @@ class Chain:
         """As `find`, as far as this writer has read. What turns out to be no entry of the act is looked at once."""
         if (remembered := self._index.remembered(act)) is not None:
             return remembered
-        for place in self._index.places(act):
+        index = self._index
+        for place in index.places(act):
             stored = await self._stream.stored_at(subjects.AUDIT, place)
             if stored is not None and (entry := self._opened(stored)) is not None and entry.id == act:
-                self._index.remember(entry)
+                index.remember(entry)
                 return entry
-            self._index.drop(act, place)
+            index.drop(act, place)
         return None
 
     async def _append_once(self, request: AuditRequest) -> AuditEntry:
@@ -172,7 +185,7 @@ class Chain:
             try:
                 return await self._append(request)
             except Conflict:
-                await self._catch_up()
+                await self._read_on()
         raise TransientError("other writers of the audit came first all the time")
 
     async def _append(self, request: AuditRequest) -> AuditEntry:
@@ -200,13 +213,15 @@ class Chain:
         Raises:
             TransientError: the server is away.
         """
-        known = self._verified.get(key, 0)
-        versions = self._index.versions(key)
-        for version in sorted((version for version in versions if version > known), reverse=True):
-            if await self.find(versions[version]) is not None:
-                self._verified[key] = version
-                return version
-        return known
+        async with self._lock:
+            await self._catch_up()
+            known = self._verified.get(key, 0)
+            versions = self._index.versions(key)
+            for version in sorted((version for version in versions if version > known), reverse=True):
+                if await self._find(versions[version]) is not None:
+                    self._verified[key] = version
+                    return version
+            return known
 
     def _time(self, details: Details) -> tuple[float, Details]:
         """When an entry that is made now was made, and its details."""
@@ -217,8 +232,12 @@ class Chain:
         return self._at, {**details, "clock_said": now}
 
     async def _catch_up(self) -> None:
+        """Finishes what an outage has cut short, and takes notice of what others have appended."""
+        await self._finish_reading()
+        await self._read_on()
+
+    async def _read_on(self) -> None:
         """Takes notice of what others have appended."""
-        await self._read_if_cut_short()
         last = await self._stream.last_sequence(subjects.AUDIT)
         if last == self._last:
             return
@@ -229,10 +248,11 @@ class Chain:
             self._note(stored.sequence, stored.data, self._opened(stored))
         self._last = max(self._last, last)
 
-    async def _read_if_cut_short(self) -> None:
-        """Reads the chain where an outage cut a reading short."""
+    async def _finish_reading(self) -> None:
+        """Reads the chain where an outage cut a reading short, and writes into it what was found wrong with it."""
         if self._seen is not None:
             await self.read()
+        await self._notice()
 
     async def _is_where_it_was(self) -> bool:
         """Whether the last entry that is known lies in the stream as it did."""
@@ -272,8 +292,18 @@ class Chain:
                 self._note_unopened(stored)
         self._last = max(self._last, last)
         self._log.info("audit.opened", entries=self._last, seconds=round(time.monotonic() - began, 3))
-        await self._report(verifier, [self._seen] if self._seen.sequence else [])
+        self._unnoticed = await self._broken(verifier, [self._seen] if self._seen.sequence else [])
         self._seen = None
+        await self._notice()
+        if self._last:
+            await self._publish_head()
+
+    async def _notice(self) -> None:
+        """Writes into the chain what is wrong with it."""
+        while self._unnoticed:
+            found = self._unnoticed[0]
+            await self._append_once(_noticed(found, self._clock()))
+            self._unnoticed = [other for other in self._unnoticed if other != found]
 
     def _note_unopened(self, stored: Stored) -> None:
         """As `_note`, of what lies there as it says: opening all seals takes six times as long."""
@@ -281,8 +311,8 @@ class Chain:
         if (claim := chain.claim(stored.data)) is not None:
             self._index.note(claim, stored.sequence)
 
-    async def _report(self, verifier: chain.Verifier, seen: list[AuditHead]) -> None:
-        """Logs what is wrong with the tail, keeps the head that proves it, and writes it into the chain."""
+    async def _broken(self, verifier: chain.Verifier, seen: list[AuditHead]) -> list[chain.Break]:
+        """What is wrong with the tail, which is logged; the head that proves it is kept."""
         heads = await open_heads(self._heads, self._signer)
         newest = max([*seen, *(heads[key] for key in [HEAD] if key in heads)], key=_sequence, default=None)
         breaks = verifier.verdict([newest] if newest else []).breaks
@@ -290,10 +320,7 @@ class Chain:
             self._log.error("audit.broken", kind=found.kind, sequence=found.sequence, says=found.says)
         if newest is not None and any(found.kind in ("cut", "rewritten", "changed") for found in breaks):
             await self._heads.put(f"{HEAD}.{newest.sequence}.{newest.sha256[:16]}", self._signer.seal(newest))
-        for found in breaks:
-            await self._append_once(_noticed(found, self._clock()))
-        if self._last:
-            await self._publish_head()
+        return list(breaks)
 
     async def _publish_head(self) -> None:
         """Keeps the newest head where a chain that is cut short later can be held against it.

@@ -156,6 +156,82 @@ async def test_the_audit_knows_the_highest_version_of_each_deployment_and_goes_b
         assert await knows.version_of("station-south") == 0
 
 
+def foreign(number, request):
+    """An entry that somebody else has sealed."""
+    return codec.encode(Signer.generate("govern").seal(chain.following(request, number, chain.GENESIS, NOW)))
+
+
+@pytest.mark.parametrize("version", ["3", "03", "0000003"])
+async def test_nobody_makes_the_audit_forget_the_version_of_a_record(writer, stream, version):
+    """However a foreign entry writes the version, and although nobody looks at the seals of old entries at start."""
+    ledger = await writer()
+    for known in (1, 2, 3):
+        await ledger.append(act(1, id=f"deployment.station-north.{known}"))
+    stream.data.append(foreign(4, act(1, id=f"deployment.station-north.{version}")))
+    for number in range(TAIL + 5):
+        await ledger.append(act(number, id=f"deployment.other{number}.1"))
+    assert await (await writer()).version_of("station-north") == 3
+
+
+async def test_the_version_of_a_record_is_known_after_a_reading_that_an_outage_cut_short(writer, stream):
+    ledger = await writer()
+    for version in (1, 2, 3):
+        await ledger.append(act(1, id=f"deployment.station-north.{version}"))
+    whole = list(stream.data)
+    del stream.data[2:]
+
+    async def outage():
+        stream.reading = None
+        raise TransientError("the server is away")
+
+    stream.reading = outage
+    with pytest.raises(TransientError):
+        await ledger.acts_of("north", "a1b2c3", ())
+    stream.data[:] = whole
+    assert await ledger.version_of("station-north") == 3
+
+
+async def test_who_keeps_writing_while_a_broken_chain_is_read_ends_it_in_an_error_and_not_in_a_crash(writer, stream):
+    await (await writer()).append(act(1))
+
+    async def intrude():
+        stream.data.append(foreign(2, act(9)))
+        stream.before_appending = intrude
+
+    await intrude()
+    with pytest.raises(TransientError, match="other writers"):
+        await writer()
+
+
+async def test_what_was_found_counts_as_written_only_where_it_still_stands(writer, stream):
+    ledger = await writer()
+    for _ in range(2):
+        await ledger.append(act(1))
+    stream.data.clear()
+    await ledger.append(act(1))
+    assert act(1).id in ids(stream)
+
+
+async def test_nobody_waits_for_what_is_known_while_much_is_read(writer, stream, monkeypatch):
+    ledger = await writer()
+    for number in range(3):
+        await ledger.append(act(number, id=f"alert.a{number}.raised", event="alert.raised", deployment="north"))
+    known = await ledger.find("alert.a0.raised")
+    reading, go_on, stored_at = asyncio.Event(), asyncio.Event(), stream.stored_at
+
+    async def slow(*place):
+        reading.set()
+        await go_on.wait()
+        return await stored_at(*place)
+
+    monkeypatch.setattr(stream, "stored_at", slow)
+    gathering = asyncio.create_task(ledger.entries_of("alert.raised", "north"))
+    await reading.wait()
+    assert await asyncio.wait_for(ledger.find("alert.a0.raised"), 5) == known
+    go_on.set()
+    assert len(await gathering) == 3
+
+
 async def test_what_another_writer_told_is_found(writer, stream):
     ledger, other = await writer(), await writer()
     told = await other.append(act(1))
