@@ -1,5 +1,6 @@
 """Deletion on a real server: nothing of it is left in its files, its proof is in the audit, and a crash loses none."""
 
+import asyncio
 import hashlib
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,7 +23,7 @@ from services.govern.cases.vault import CaseVault, opened_case
 from services.govern.retention.erasure import EVER, Erasure, proof_of
 from services.govern.retention.sweeper import Sweeper
 from services.govern.shelves import Shelves
-from tests.examples import EXAMPLES, changed
+from tests.examples import EXAMPLES, an_alert, changed
 from tests.waiting import soon, until
 
 GOVERN = Signer.generate("govern")
@@ -39,21 +40,46 @@ def pixels(alert):
     return hashlib.sha512(alert.encode()).digest() * 300
 
 
-async def raise_alert(bus, alert, raised_at=NOW, deployment=NORTH, seed=False, case=True):
+def alert_of(name, deployment=NORTH, seed=False, **fields):
+    """The alert of the track `name`."""
+    portrait = hashlib.sha256(pixels(name)).hexdigest()
+    named = {"track": name, "subject": f"nominal {name}", "portrait_sha256": portrait}
+    return an_alert(**{"deployment": deployment, "seed": seed, **named, **fields})
+
+
+def id_of(name, **fields):
+    return alert_of(name, **fields).id
+
+
+def proof_of_all(*names):
+    return proof_of(map(id_of, names))
+
+
+async def raise_alert(bus, name, raised_at=NOW, deployment=NORTH, seed=False, case=True):
     """An alert as the system leaves it: in its stream, with its portrait, a case, and an intervention."""
-    key = subjects.alert_portrait(alert)
     fields = {"deployment": deployment, "raised_at": raised_at, "expires_at": FAR}
-    await bus.portraits.put(key, pixels(alert))
-    await bus.publish(changed("alert", id=alert, subject=f"nominal {alert}", portrait=key, seed=seed, **fields), "")
+    alert = alert_of(
+        name, seed=seed, portrait=subjects.alert_portrait(id_of(name, deployment=deployment, seed=seed)), **fields
+    )
+    await bus.portraits.put(alert.portrait, pixels(name))
+    await bus.publish(alert, "")
     if case:
-        record = changed("case", alert=alert, deleted_at=0.0, **fields)
-        await vault(bus).put(subjects.key(deployment, alert), record)
-        intervention = changed("intervention", alert=alert, deployment=deployment, subject=f"nominal {alert}")
+        seen = {"captured_at": alert.captured_at, "portrait_sha256": alert.portrait_sha256}
+        record = changed("case", alert=alert.id, deleted_at=0.0, **seen, **fields)
+        await vault(bus).put(subjects.key(deployment, alert.id), record)
+        intervention = changed("intervention", alert=alert.id, deployment=deployment, subject=alert.subject)
         await bus.publish_as(*subjects.address(intervention), GOVERN.seal(intervention))
 
 
-async def ids_in(bus, stream, kind=Alert):
-    return [codec.decode(kind, stored.data).id async for stored in bus.stored(stream)]
+async def forge(bus, alert, seed=False):
+    """Publishes an alert as who can write to the bus does."""
+    where = subjects.address(alert.model_copy(update={"seed": seed}))[0]
+    await bus.client.publish(where, codec.encode(alert))
+    await flushed(bus.client)
+
+
+async def names_in(bus, stream):
+    return [codec.decode(Alert, stored.data).track async for stored in bus.stored(stream)]
 
 
 async def count_in(bus, stream):
@@ -92,16 +118,21 @@ async def test_alerts_that_are_old_enough_go_with_all_that_is_theirs_and_the_oth
     await raise_alert(bus, "old-seed", NOW - 50, seed=True)
     await raise_alert(bus, "elsewhere", NOW - 100, deployment="station-south")
     proof = await erasure.alerts(NORTH, NOW)
-    assert proof == {"alerts": 2, "alerts_sha256": proof_of(["old", "old-seed"]), "interventions": 2}
-    assert await ids_in(bus, subjects.ALERTS) == ["new", "elsewhere"]
-    assert await ids_in(bus, subjects.SEEDS) == []
+    assert proof == {
+        "alerts": 2,
+        "alerts_sha256": proof_of([id_of("old"), id_of("old-seed", seed=True)]),
+        "interventions": 2,
+    }
+    assert await names_in(bus, subjects.ALERTS) == ["new", "elsewhere"]
+    assert await names_in(bus, subjects.SEEDS) == []
     assert await count_in(bus, subjects.INTERVENTIONS) == 2
-    assert sorted(await bus.portraits.all(subjects.ALERT_PORTRAITS)) == ["alert.elsewhere", "alert.new"]
+    kept = [id_of("elsewhere", deployment="station-south"), id_of("new")]
+    assert sorted(await bus.portraits.all(subjects.ALERT_PORTRAITS)) == sorted(map(subjects.alert_portrait, kept))
     cases = await vault(bus).all(NORTH)
     assert {case.alert: case.deleted_at for case in cases.values()} == {
-        "old": clock.now,
-        "new": 0.0,
-        "old-seed": clock.now,
+        id_of("old"): clock.now,
+        id_of("new"): 0.0,
+        id_of("old-seed", seed=True): clock.now,
     }
 
 
@@ -122,13 +153,13 @@ async def test_the_proof_of_a_deletion_is_in_the_audit_once(bus, erasure):
     assert again["alerts"] == 0
     ((event, details),) = await audited(bus)
     assert event == "retention.alerts_deleted"
-    assert (details["alerts"], details["alerts_sha256"]) == (2, proof_of(["a1", "a2"]))
+    assert (details["alerts"], details["alerts_sha256"]) == (2, proof_of_all("a1", "a2"))
 
 
 async def test_an_alert_that_nobody_has_taken_up_is_deleted_and_proved(bus, erasure):
     await raise_alert(bus, "a1", case=False)
     assert await erasure.is_due(NORTH, NOW + 1, read_through=False)
-    assert (await erasure.alerts(NORTH, EVER))["alerts_sha256"] == proof_of(["a1"])
+    assert (await erasure.alerts(NORTH, EVER))["alerts_sha256"] == proof_of_all("a1")
     assert not await erasure.is_due(NORTH, EVER, read_through=True)
     assert len(await audited(bus)) == 1
 
@@ -140,9 +171,9 @@ async def test_an_alert_that_says_it_was_raised_later_goes_when_the_server_has_h
         assert not await erasure.is_due(NORTH, taken_at - 1, read_through)
         assert await erasure.is_due(NORTH, taken_at + 1, read_through)
     assert (await erasure.alerts(NORTH, taken_at - 1))["alerts"] == 0
-    assert (await erasure.alerts(NORTH, taken_at + 1))["alerts_sha256"] == proof_of(["a1"])
-    assert await ids_in(bus, subjects.ALERTS) == []
-    assert (await vault(bus).get(subjects.key(NORTH, "a1")))[0].deleted_at
+    assert (await erasure.alerts(NORTH, taken_at + 1))["alerts_sha256"] == proof_of_all("a1")
+    assert await names_in(bus, subjects.ALERTS) == []
+    assert (await vault(bus).get(subjects.key(NORTH, id_of("a1"))))[0].deleted_at
     assert await bus.portraits.all(subjects.ALERT_PORTRAITS) == {}
 
 
@@ -152,7 +183,7 @@ async def test_whatever_lies_before_it_an_alert_that_is_over_is_found_by_reading
     assert not await erasure.is_due(NORTH, NOW, read_through=False)
     assert await erasure.is_due(NORTH, NOW, read_through=True)
     await erasure.alerts(NORTH, NOW)
-    assert await ids_in(bus, subjects.ALERTS) == ["later"]
+    assert await names_in(bus, subjects.ALERTS) == ["later"]
 
 
 async def test_of_two_messages_that_say_they_are_one_alert_neither_stays(bus, erasure):
@@ -160,8 +191,50 @@ async def test_of_two_messages_that_say_they_are_one_alert_neither_stays(bus, er
         alert = changed("alert", id="a1", deployment=NORTH, camera=camera, raised_at=NOW - 100, expires_at=FAR)
         await bus.client.publish(f"{subjects.alerts_of(NORTH)[:-1]}{camera}", codec.encode(alert))
     await flushed(bus.client)
-    assert (await erasure.alerts(NORTH, NOW))["alerts"] == 1
-    assert await ids_in(bus, subjects.ALERTS) == []
+    assert (await erasure.alerts(NORTH, NOW))["alerts"] == 2
+    assert await names_in(bus, subjects.ALERTS) == []
+
+
+@pytest.mark.parametrize("how", ["seed", "same", "elsewhere", "early"])
+async def test_a_message_that_names_an_alert_deletes_nothing_but_itself(bus, erasure, how):
+    """Whoever can write to the bus makes up an old alert with the id of one that people are looking at."""
+    await raise_alert(bus, "real")
+    real = alert_of("real")
+    forged = {
+        "seed": real.model_copy(update={"raised_at": 1.0}),
+        "same": real.model_copy(update={"raised_at": 1.0}),
+        "elsewhere": real.model_copy(update={"deployment": "station-south", "raised_at": 1.0}),
+        "early": real.model_copy(update={"portrait_sha256": "e5" * 32, "raised_at": 1.0}),
+    }[how]
+    await forge(bus, forged, seed=how == "seed")
+    for deployment in (NORTH, "station-south"):
+        await erasure.alerts(deployment, NOW if deployment == NORTH else EVER)
+    assert [*await names_in(bus, subjects.ALERTS), *await names_in(bus, subjects.SEEDS)] == ["real"]
+    assert list(await bus.portraits.all(subjects.ALERT_PORTRAITS)) == [subjects.alert_portrait(real.id)]
+    assert not (await vault(bus).get(subjects.key(NORTH, real.id)))[0].deleted_at
+    assert await count_in(bus, subjects.INTERVENTIONS) == 1
+
+
+async def test_who_names_an_alert_before_it_is_raised_does_not_have_it_deleted_with_what_they_named(bus, erasure):
+    """The server took the forged one long ago, and the real one just now."""
+    await forge(bus, alert_of("real", portrait_sha256="e5" * 32, raised_at=FAR, expires_at=FAR))
+    (taken_at,) = [stored.at async for stored in bus.stored(subjects.ALERTS)]
+    await asyncio.sleep(0.05)
+    await raise_alert(bus, "real", raised_at=FAR)
+    await erasure.alerts(NORTH, taken_at + 0.01)
+    assert not (await vault(bus).get(subjects.key(NORTH, id_of("real"))))[0].deleted_at
+    assert await count_in(bus, subjects.ALERTS) == 1
+
+
+async def test_an_intervention_that_comes_after_its_alert_was_deleted_goes_too(bus, erasure):
+    await raise_alert(bus, "a1")
+    await erasure.alerts(NORTH, EVER)
+    assert not await erasure.is_due(NORTH, NOW, read_through=True)
+    intervention = changed("intervention", alert=id_of("a1"), deployment=NORTH)
+    await bus.publish_as(subjects.address(intervention)[0], "late", GOVERN.seal(intervention))
+    assert await erasure.is_due(NORTH, NOW, read_through=True)
+    await erasure.alerts(NORTH, NOW)
+    assert await count_in(bus, subjects.INTERVENTIONS) == 0
 
 
 async def test_what_is_no_alert_but_lies_among_them_goes_too(bus, nats_server, erasure):
@@ -201,7 +274,7 @@ async def test_a_deletion_that_is_cut_short_is_completed_and_proved_when_it_is_d
         with pytest.raises(TransientError):
             await erasure.alerts(NORTH, EVER)
     await erasure.alerts(NORTH, EVER)
-    assert proof_of(f"a{number}" for number in range(4)) in [
+    assert proof_of_all(*(f"a{number}" for number in range(4))) in [
         details["alerts_sha256"] for _, details in await audited(bus)
     ]
     cases = await vault(bus).all(NORTH)
@@ -251,8 +324,8 @@ async def test_a_purge_keeps_what_reports_are_made_of_and_nothing_else(bus, eras
         "cooldowns": 1,  # of another deployment
     }
     assert (proof["alerts"], proof["cases_kept"], proof["cooldowns"]) == (1, 1, 2)
-    assert proof == {**proof, "alerts_sha256": proof_of(["a1"])}
-    assert await ids_in(bus, subjects.ALERTS) == []
+    assert proof == {**proof, "alerts_sha256": proof_of_all("a1")}
+    assert await names_in(bus, subjects.ALERTS) == []
 
 
 async def test_the_proof_of_a_purge_is_the_same_when_it_is_done_again(bus, erasure):
@@ -280,7 +353,7 @@ async def test_a_portrait_without_an_alert_is_deleted_when_it_is_old_enough(bus,
     await bus.portraits.put(subjects.alert_portrait("stray"), pixels("stray"))
     assert await erasure.strays(put_before=0) == 0
     assert await erasure.strays(put_before=EVER) == 1
-    assert list(await bus.portraits.all(subjects.ALERT_PORTRAITS)) == ["alert.a1"]
+    assert list(await bus.portraits.all(subjects.ALERT_PORTRAITS)) == [subjects.alert_portrait(id_of("a1"))]
     assert on_disk(nats_server, pixels("stray")[:64]) == []
 
 
@@ -319,7 +392,7 @@ async def test_after_days_of_downtime_the_sweeper_deletes_and_proves_what_was_du
     async with opened_sweeper(bus, erasure, log, clock, EXAMPLES["deployment_record"]) as sweeper:
         for _ in range(3):
             await sweeper.sweep()
-    case, _ = await vault(bus).get(subjects.key(NORTH, "a1"))
+    case, _ = await vault(bus).get(subjects.key(NORTH, id_of("a1")))
     assert case.deleted_at == clock.now
     assert [event for event, _ in await audited(bus)] == ["retention.alerts_deleted"]
     assert on_disk(nats_server, pixels("a1")[:64], b"nominal a1") == []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -20,7 +20,7 @@ from proto import codec, subjects
 from proto.audit import AuditEntry, Deed
 from proto.cases import Case, Intervention
 from proto.counts import FaceCount, Passage, SearchCount
-from proto.messages import Alert, Message
+from proto.messages import Alert, Message, alert_id
 from proto.records import CameraStatus, RecentAlerts, TrackState
 from proto.requests.audit import AuditRequest
 from proto.sealed import GOVERN, Sealed
@@ -92,29 +92,40 @@ class Erasure:
     async def alerts(self, deployment: str, raised_before: float) -> Proof:
         """Deletes the alerts of a deployment that were raised before a moment (Unix seconds), or have expired by now.
 
-        Raised or taken by the server: an alert that says that it was raised later than that is no exception.
-        With them go their portraits and interventions, and the cases bear when. Returns how many, and the proof.
+        Raised or taken by the server: an alert that says that it was raised later than that is no exception. A message
+        that is over goes, whatever it says; the portrait and case of an alert go by what this program knows of it.
+        With them go the interventions of alerts that are not kept. Returns how many, and the proof.
 
         Raises:
             TransientError: the server is away; what is left is deleted when this is asked for again.
         """
         period = Period(raised_before, self._clock())
         found = await self._over(deployment, period)
-        ids = {_id(stream, stored) for stream, stored in found}
-        cases = (await self._cases.all(deployment)).values()
-        marked = {case.alert for case in cases if case.deleted_at}
-        unmarked = {case.alert for case in cases if case.alert in ids or period.ended(case)} - marked
-        deleted = unmarked | ids
-        for alert in sorted(deleted):
-            await self._bus.portraits.drop(subjects.alert_portrait(alert))
-        interventions = await self._interventions(deployment, marked | deleted)
-        proof: Proof = {"alerts": len(deleted), "alerts_sha256": proof_of(deleted), "interventions": interventions}
+        cases = {case.alert: case for case in (await self._cases.all(deployment)).values()}
+        kept = {alert for alert, case in cases.items() if not case.deleted_at and not period.ended(case)}
+        deleted = {alert for alert, case in cases.items() if not case.deleted_at} - kept
+        for stream, stored in found:
+            alert = _alert_of(deployment, stored)
+            if alert is None:
+                deleted.add(f"{stream.name} {stored.sequence}")
+            elif alert.id not in kept:
+                deleted.add(alert.id)
+            elif stored.at < raised_before and _is_of(alert, cases[alert.id]):  # whatever its clock said
+                deleted.add(alert.id)
+                kept.remove(alert.id)
+        unmarked = deleted & cases.keys()
+        for one in sorted(deleted):
+            await self._bus.portraits.drop(subjects.alert_portrait(one))
+        interventions = await self._stale_interventions(deployment, kept)
+        for stored in interventions:
+            await self._bus.erase(subjects.INTERVENTIONS, stored)
+        proof: Proof = {"alerts": len(deleted), "alerts_sha256": proof_of(deleted), "interventions": len(interventions)}
         if deleted:
             await self._prove("alerts", deployment, proof)
         for stream, stored in found:
             await self._bus.erase(stream, stored)
-        for alert in sorted(unmarked):
-            await self._mark(deployment, alert)
+        for one in sorted(unmarked):
+            await self._mark(deployment, one)
         return proof
 
     async def everything(self, deployment: str, keep_cases: bool) -> Proof:
@@ -149,14 +160,17 @@ class Erasure:
 
         Costs one look at the first message of each stream, than which the server took none earlier: whatever lies
         behind it and came too long ago, this tells. It does not tell of one behind it that says itself that it is over
-        although it came later; to `read_through` does, and costs reading every message of the deployment.
+        although it came later, nor of an intervention that came after its alert was deleted; to `read_through` does,
+        and costs reading every message and case of the deployment.
 
         Raises:
             TransientError: the server is away.
         """
         period = Period(raised_before, self._clock())
         if read_through:
-            return bool(await self._over(deployment, period))
+            cases = (await self._cases.all(deployment)).values()
+            kept = {case.alert for case in cases if not case.deleted_at}
+            return bool(await self._over(deployment, period) or await self._stale_interventions(deployment, kept))
         firsts = [await self._bus.oldest(stream, subject) for stream, subject in _alert_streams(deployment)]
         return any(stored is not None and period.is_over(stored) for stored in firsts)
 
@@ -190,14 +204,13 @@ class Erasure:
                 if (alert := _decoded(Alert, stored)) is not None:
                     yield alert
 
-    async def _interventions(self, deployment: str, alerts: set[str]) -> int:
-        """How many interventions of these alerts it deleted."""
-        count = 0
-        async for stored in self._bus.stored(subjects.INTERVENTIONS, subjects.interventions_of(deployment)):
-            intervention = _intervention(stored)
-            if intervention is None or intervention.alert in alerts:
-                count += await self._bus.erase(subjects.INTERVENTIONS, stored)
-        return count
+    async def _stale_interventions(self, deployment: str, kept: Collection[str]) -> list[Stored]:
+        """The interventions of other alerts than those that are kept; and what is none."""
+        return [
+            stored
+            async for stored in self._bus.stored(subjects.INTERVENTIONS, subjects.interventions_of(deployment))
+            if (intervention := _intervention(stored)) is None or intervention.alert not in kept
+        ]
 
     async def _erase_all(self, stream: subjects.Stream, subject: str) -> int:
         return sum([await self._bus.erase(stream, stored) async for stored in self._bus.stored(stream, subject)])
@@ -251,10 +264,18 @@ def _alert_streams(deployment: str) -> Sequence[tuple[subjects.Stream, str]]:
     )
 
 
-def _id(stream: subjects.Stream, stored: Stored) -> str:
-    """The id of the alert that lies there; of what is no alert, where it lies."""
+def _alert_of(deployment: str, stored: Stored) -> Alert | None:
+    """The alert of the deployment that lies there; `None` of what is none, or has the id of another."""
     alert = _decoded(Alert, stored)
-    return alert.id if alert is not None else f"{stream.name} {stored.sequence}"
+    if alert is None or alert.deployment != deployment:
+        return None
+    own = alert_id(alert.deployment, alert.camera, alert.track, alert.subject, alert.seed)
+    return alert if alert.id == own else None
+
+
+def _is_of(alert: Alert, case: Case) -> bool:
+    """Whether the case is of this alert, and not of another that was given its id."""
+    return (alert.portrait_sha256, alert.captured_at) == (case.portrait_sha256, case.captured_at)
 
 
 def _intervention(stored: Stored) -> Intervention | None:
