@@ -11,7 +11,7 @@ from proto import codec, subjects
 from proto.cases import Case
 from proto.deployments import DeploymentRecord
 from services.govern.cases.evidence import Evidence, left_out, nothing_said, without_acts
-from services.govern.cases.telling import TRIES, Teller, contradiction, is_told_otherwise, tellings
+from services.govern.cases.telling import TRIES, Teller, as_told, contradiction, is_told_otherwise, tellings
 from services.govern.office import Office
 from services.govern.profiles.reading import Profile
 
@@ -66,7 +66,7 @@ class CaseBook:
             raise PermanentError(f"the audit tells of another alert {case.alert}: see `watchline audit show`")
         if not await self._teller.lacking(case):
             with suppress(Conflict):  # it is in the book
-                await self._office.cases.replace(subjects.key(case.deployment, case.alert), case, 0)
+                await self._office.cases.replace(subjects.key(case.deployment, case.alert), as_told(case, told), 0)
         there, _ = await self.find(case.deployment, case.alert)
         return await self.tell(there)
 
@@ -127,7 +127,7 @@ class CaseBook:
             return await self.tell(case)
         except TransientError as error:
             said = f"alert {case.alert} is written down, and not in the audit yet ({error.reason})"
-            raise TransientError(f"{said}: do the same again") from error
+            raise TransientError(f"{said}: do the same again, with the same reason") from error
 
     async def deployment(self, name: str) -> DeploymentRecord:
         """The record of a deployment. Raises `MissingError`, `TransientError`."""

@@ -1,8 +1,8 @@
 """What happens to an alert, told to the audit and to the bus: each thing once, also over a crash.
 
-The record of the case is the decision. What follows from it is told afterwards and noted in `Case.told`; what a crash
-kept from being told is told at the next look. The audit knows the entry by its id, the stream the message by its own,
-so that something which was told and not noted is no second time.
+That there is an alert is told before it has a record. After that the record is the decision: what follows is told
+afterwards and noted in `Case.told`; what a crash kept from being told is told at the next look. The audit knows
+the entry by its id, the stream the message by its own: what was told and not noted is told no second time.
 
 An intervention is suggested by one message, `Intervention`, that only a confirmed case comes to; an evaluation never
 does. It travels sealed by this program, so that who can write to the bus alone cannot suggest one.
@@ -75,10 +75,16 @@ def tellings(case: Case) -> Iterator[Telling]:
 
 
 def is_told_otherwise(raised: AuditRequest, told: AuditEntry) -> bool:
-    """Whether the audit tells of another alert under the id: of another person, camera, list, picture or score."""
+    """Whether the audit tells of another alert under the id: by its list, and by `SAME_WHEN_RAISED_AGAIN`."""
     ours = fit(raised)
     differ = [name for name in SAME_WHEN_RAISED_AGAIN if told.details.get(name) != ours.details.get(name)]
     return bool(differ) or told.watch_list != ours.watch_list
+
+
+def as_told(case: Case, told: AuditEntry) -> Case:
+    """The case as the audit tells of its alert: no copy that comes later changes when it was, or how long it stays."""
+    first = {name: told.details[name] for name in ("captured_at", "expires_at", "threshold")}
+    return case.model_copy(update={"raised_at": told.deed.at, "record_version": told.record_version, **first})
 
 
 def contradiction(case: Case, now: float) -> AuditRequest:
@@ -114,9 +120,12 @@ class Teller:
         """
         told = []
         for telling in await self._tellable(case):
-            if isinstance(telling.message, Intervention) and not (aloud and await self._is_still_due(key)):
+            suggests = isinstance(telling.message, Intervention)
+            if suggests and not (aloud and await self._is_still_due(key)):
                 continue
             await self._office.ledger.append(telling.audit)
+            if suggests and not await self._is_still_due(key):  # it may have waited for the audit
+                continue
             if aloud and telling.message is not None:
                 await self._publish(telling.message)
             told.append(telling.audit.id)
@@ -219,6 +228,8 @@ def _raised(case: Case) -> Telling:
         "searched": case.searched,
         "template_version": case.template_version,
         "portrait_sha256": case.portrait_sha256,
+        "captured_at": case.captured_at,
+        "expires_at": case.expires_at,
         "captured_to_alert_s": round(case.raised_at - case.captured_at, 3),
         **({"stamp": case.stamp} if case.stamp else {}),
     }

@@ -23,6 +23,8 @@ from services.govern.office import Book, Office
 
 SAID: tuple[Event, ...] = ("alert.decided", "alert.escalated", "alert.intervention", "alert.engaged")
 """What happens to an alert, as the audit calls it."""
+SETTLED_S = 60.0
+"""After this long an alert that the audit tells of has a record, or lacks one."""
 Counted = TypeVar("Counted", Case, Passage, FaceCount, SearchCount)
 
 
@@ -67,14 +69,14 @@ class Figures:
             raise MissingError(f"there is no deployment {ask.deployment}")
         record, counts = found[0], self._counts
         noted = self._noted(record.id)  # before the audit, which holds each of them first
-        audited = await self._audited(record.id)  # before the cases, each of which has a record first
+        audited = await self._audited(record.id)
         recorded = _of(record.id, self._office.all_cases.all().values())
         cases = [await self._evidence.credible(case, record) for case in recorded]
         held = {entry.id: entry for entry in audited["passage.noted"]}
         lists, others = self._lists(record)
         missing = (
             *_altered(recorded, cases),
-            *await _unrecorded(audited, cases),
+            *await _unrecorded(audited, cases, self._office.clock() - SETTLED_S),
             *_refused(len(audited["alert.contradicted"])),
             *_unaudited(len(noted.keys() - held.keys())),
             *_lacking(len(held.keys() - self._noted(record.id)), "passage", "passages", "TPIR is not of all passages"),
@@ -137,10 +139,15 @@ def _altered(recorded: Iterable[Case], credible: Iterable[Case]) -> list[str]:
     return [f"The record of {whose} something {left_out}"]
 
 
-async def _unrecorded(audited: Mapping[Event, Sequence[AuditEntry]], cases: Sequence[Case]) -> list[str]:
-    """What the audit tells of and no record: alerts, and what happened to those that have one."""
+async def _unrecorded(
+    audited: Mapping[Event, Sequence[AuditEntry]], cases: Sequence[Case], settled_by: float
+) -> list[str]:
+    """What the audit tells of and no record: alerts, and what happened to those that have one.
+
+    An alert is in the audit before it has a record: one that came after `settled_by` may be on its way.
+    """
     recorded = {case.alert for case in cases if not case.seed}
-    raised = {entry.alert for entry in audited["alert.raised"]}
+    raised = {entry.alert for entry in audited["alert.raised"] if entry.at <= settled_by}
     acts = {entry.id for event in SAID for entry in audited[event] if entry.alert in recorded}
     for case in cases:
         await asyncio.sleep(0)  # there may be thousands, and officers wait for other answers

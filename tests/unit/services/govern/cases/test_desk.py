@@ -65,6 +65,8 @@ async def test_the_audit_holds_the_alert_with_its_figures_and_nothing_of_the_fac
         "threshold": 0.5,
         "searched": 10_000,
         "template_version": "sface-2021dec",
+        "captured_at": work.clock.now - 1.5,
+        "expires_at": work.clock.now + KEPT_S,
         "portrait_sha256": "d4" * 32,
         "captured_to_alert_s": 1.5,
     }
@@ -925,6 +927,38 @@ async def test_the_same_alert_again_is_no_other_whatever_its_subject_is_called_a
     await work.cases.take_alert(alert)
     await work.cases.take_alert(alert.model_copy(update={"raised_at": alert.raised_at + 5, "threshold": 0.51}))
     assert work.events() == ["alert.raised"]
+
+
+async def test_a_copy_that_comes_after_a_crash_changes_neither_when_an_alert_was_nor_how_long_it_is_kept(work):
+    """The audit has the alert, and the program died before it had a record; then somebody sends a copy."""
+    alert = work.an_alert()
+
+    async def die():
+        raise TransientError("the server is away")
+
+    work.shelf.before_replacing = die
+    with pytest.raises(TransientError):
+        await work.cases.take_alert(alert)
+    brief = {"raised_at": 1.0, "expires_at": 1.0, "captured_at": 0.5, "threshold": 0.1}
+    await work.cases.take_alert(alert.model_copy(update=brief))
+    case = work.case()
+    assert (case.raised_at, case.expires_at) == (work.clock.now, work.clock.now + KEPT_S)
+    assert (case.captured_at, case.threshold) == (alert.captured_at, alert.threshold)
+    assert (await work.decide("d-green")).status == "confirmed"
+
+
+async def test_no_intervention_leaves_after_a_purge_that_came_while_it_waited_for_the_audit(work, monkeypatch):
+    await work.alert()
+    append = work.ledger.append
+
+    async def slow(request):
+        if request.event == "alert.intervention":
+            work.put_deployment(deleting=True)
+        return await append(request)
+
+    monkeypatch.setattr(work.ledger, "append", slow)
+    await work.decide("d-green")
+    assert work.wire.interventions == []
 
 
 async def test_an_alert_of_a_clock_that_is_ahead_is_kept_no_longer(work):

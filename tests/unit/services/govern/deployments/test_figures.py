@@ -11,7 +11,7 @@ from proto.deployments import Binding
 from proto.requests.deployments import FiguresRequest
 from services.govern.cases import casebook
 from services.govern.cases.passages import audit_id
-from services.govern.deployments.figures import Counts, Figures
+from services.govern.deployments.figures import SETTLED_S, Counts, Figures
 from tests.casework import ESCALATED_AFTER_S, Casework, Ledger
 from tests.examples import ALERT, changed
 from tests.fakes import Shelf
@@ -42,7 +42,7 @@ class Audited:
 
     def __init__(self, *alerts, passages=(), ledger=None):
         self._known = {
-            "alert.raised": [SimpleNamespace(alert=alert) for alert in alerts],
+            "alert.raised": [SimpleNamespace(alert=alert, at=NOW) for alert in alerts],
             "passage.noted": [noted(passage) for passage in passages],
         }
         self._ledger = ledger or Ledger()
@@ -58,7 +58,7 @@ async def office(crew, clock):
     lists = Book({"wanted": WATCH_LIST, "elsewhere": WATCH_LIST})
     profiles = {"uk-police": SimpleNamespace(stamp="")}
     office = SimpleNamespace(deployments=Shelf(), all_lists=lists, all_cases=book(OPEN), profiles=profiles)
-    office.roster, office.ledger = crew.roster(clock), Ledger()
+    office.roster, office.ledger, office.clock = crew.roster(clock), Ledger(), lambda: NOW + 3600
     await office.deployments.put(subjects.key("station-north"), DEPLOYMENT)
     return office
 
@@ -127,7 +127,7 @@ def office_of(work):
     """The part of the office that figures need, over the records of cases."""
     return SimpleNamespace(
         deployments=work.deployments, all_lists=Book(), all_cases=book(work.case()), profiles=work.profiles,
-        roster=work.roster, ledger=work.ledger,
+        roster=work.roster, ledger=work.ledger, clock=lambda: work.clock() + 3600,
     )  # fmt: skip
 
 
@@ -197,6 +197,14 @@ async def test_what_officers_signed_counts_and_comes_without_their_acts(crew, cl
 async def test_an_alert_of_the_audit_that_has_no_record_is_said(office):
     reply = await figures_of(office, audited=Audited("a1b2c3", "gone")).figures(ASK)
     assert reply.missing == ("1 alert that the audit tells of has no record: nobody can say what came of it.",)
+
+
+async def test_an_alert_that_is_on_its_way_into_the_book_is_not_missing(office):
+    """The audit has it first."""
+    for waited_s, says in ((SETTLED_S - 1, 0), (SETTLED_S, 1)):
+        office.clock = lambda waited_s=waited_s: NOW + waited_s
+        reply = await figures_of(office, audited=Audited("a1b2c3", "on-its-way")).figures(ASK)
+        assert len(reply.missing) == says
 
 
 async def test_an_alert_that_was_refused_for_another_under_its_id_is_said(crew, clock, log):
