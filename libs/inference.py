@@ -148,7 +148,7 @@ class _CudaSessions:
         return [np.concatenate(outputs)[:rows] for outputs in zip(*runs, strict=True)]
 
     def _session(self, shape: _Shape) -> EngineSession:
-        """The session of this shape, which is now the one used last."""
+        """The session of this shape, which is now the one used last. Raises `RuntimeError`: CUDA has none to give."""
         with self._lock:
             session = self._sessions.pop(shape, None)
             if session is None and len(self._sessions) >= _CUDA_SHAPES:
@@ -156,7 +156,7 @@ class _CudaSessions:
             if session is None:
                 session = self._open()
                 if not _is_on_cuda(session):
-                    raise RuntimeError("a session on CUDA came up on the CPU")
+                    raise RuntimeError("the card has no room for another session: start fewer programs on it")
             self._sessions[shape] = session
             return session
 

@@ -34,8 +34,9 @@ def open_session(name: str, settings: InferenceSettings, log: Log, gpu_batch: in
     path = prepared_path(AssetStore.from_environment(), name)
     session = Session(path, SessionSettings(settings.threads, settings.provider, gpu_batch))
     on_cpu = session.provider == "cpu"
-    at_once = (os.cpu_count() or 1) if on_cpu else (GPU_RUNS if gpu_batch == 1 else 1)  # a batch fills a GPU by itself
-    workers = settings.workers or at_once
-    lanes = Lanes(workers, batch=1 if on_cpu else gpu_batch)
+    if on_cpu:
+        lanes = Lanes(settings.workers or os.cpu_count() or 1, batch=1)
+    else:  # a batch fills a GPU by itself
+        lanes = Lanes(settings.workers or (GPU_RUNS if gpu_batch == 1 else 1), gpu_batch)
     log.info("model", model=name, provider=session.provider, workers=lanes.workers, batch=lanes.batch)
     return session, lanes

@@ -251,9 +251,13 @@ class Mirror(Generic[M]):
                 await self._take(fresh, entry)
                 taken += 1
             # the client's "that is all" comes too early where all that the server has sent is still on its way
-            for _ in range(await self._sent(watcher) - taken):
-                if isinstance(entry := await unless(back, updates.get()), KeyValue.Entry):
-                    await self._take(fresh, entry)
+            with as_transient(f"{self._bucket.name} could not be followed"):
+                async with asyncio.timeout(self._bus.settings.ask_timeout_s):
+                    sent = await self._sent(watcher)
+                    while taken < sent and not back.is_set():
+                        if isinstance(entry := await unless(back, updates.get()), KeyValue.Entry):
+                            await self._take(fresh, entry)
+                            taken += 1
             if not back.is_set():
                 self._records = fresh
                 self._filled.set()
@@ -267,9 +271,8 @@ class Mirror(Generic[M]):
     async def _sent(self, watcher: KeyValue.KeyWatcher) -> int:
         """How many records the server has sent to a watcher."""
         subscription: Any = watcher._sub  # its type leaves open whether there is one
-        with as_transient(f"{self._bucket.name} could not be followed"):
-            sent: int = (await subscription.consumer_info()).delivered.consumer_seq
-        return sent
+        delivered = (await subscription.consumer_info()).delivered
+        return delivered.consumer_seq if delivered is not None else 0
 
     async def _take(self, records: dict[str, M], entry: KeyValue.Entry) -> None:
         if entry.operation in (KV_DEL, KV_PURGE):

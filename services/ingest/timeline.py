@@ -38,14 +38,13 @@ class Timeline:
         return nominal_s
 
     def _grown(self, raw_s: float, nominal_s: float) -> float:
-        if self._last_s is None:
-            return raw_s
-        ahead = [raw_s + shift for shift in (self._shift_s, 0.0) if raw_s + shift > self._last_s]
+        last_s = self._last_s or 0.0
+        ahead = [raw_s + shift for shift in (self._shift_s, 0.0) if raw_s + shift > last_s]
         if ahead:
             if min(ahead) == raw_s:
                 self._shift_s = 0.0  # one broken stamp, or back on the first clock
             return min(ahead)
-        if self._last_s - (raw_s + self._shift_s) > REBASE_S:
+        if last_s - (raw_s + self._shift_s) > REBASE_S:
             self._shift_s = nominal_s - raw_s
         return nominal_s
 

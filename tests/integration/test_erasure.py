@@ -21,7 +21,7 @@ from proto.sealed import Sealed
 from services.govern.audit.ledger import Chain
 from services.govern.cases.vault import CaseVault, opened_case
 from services.govern.retention.erasure import EVER, Erasure, proof_of
-from services.govern.retention.sweeper import Sweeper
+from services.govern.retention.sweeper import THROUGH_S, Sweeper
 from services.govern.shelves import Shelves
 from tests.examples import EXAMPLES, an_alert, changed
 from tests.waiting import soon, until
@@ -226,6 +226,25 @@ async def test_who_names_an_alert_before_it_is_raised_does_not_have_it_deleted_w
     assert await count_in(bus, subjects.ALERTS) == 1
 
 
+async def test_a_made_up_message_takes_no_portrait_of_an_alert_that_waits_for_its_case(bus, erasure):
+    await raise_alert(bus, "real", case=False)
+    await forge(bus, alert_of("real", raised_at=1.0), seed=True)
+    await erasure.alerts(NORTH, NOW)
+    assert list(await bus.portraits.all(subjects.ALERT_PORTRAITS)) == [subjects.alert_portrait(id_of("real"))]
+    assert await names_in(bus, subjects.ALERTS) == ["real"]
+
+
+async def test_an_intervention_whose_case_cannot_be_read_stays_as_long_as_an_alert_may(bus, erasure):
+    intervention = changed("intervention", alert=id_of("a1"), deployment=NORTH)
+    await bus.publish_as(subjects.address(intervention)[0], "early", GOVERN.seal(intervention))
+    (taken_at,) = [stored.at async for stored in bus.stored(subjects.INTERVENTIONS)]
+    for raised_before, left in ((taken_at - 1, 1), (taken_at + 1, 0)):
+        await erasure.alerts(NORTH, raised_before)
+        assert await count_in(bus, subjects.INTERVENTIONS) == left
+    ((event, details),) = await audited(bus)
+    assert (event, details["interventions"]) == ("retention.interventions_deleted", 1)
+
+
 async def test_an_intervention_that_comes_after_its_alert_was_deleted_goes_too(bus, erasure):
     await raise_alert(bus, "a1")
     await erasure.alerts(NORTH, EVER)
@@ -396,6 +415,18 @@ async def test_after_days_of_downtime_the_sweeper_deletes_and_proves_what_was_du
     assert case.deleted_at == clock.now
     assert [event for event, _ in await audited(bus)] == ["retention.alerts_deleted"]
     assert on_disk(nats_server, pixels("a1")[:64], b"nominal a1") == []
+
+
+async def test_an_intervention_that_comes_after_a_purge_goes_within_the_hour(bus, erasure, log, clock):
+    purged = changed("deployment_record", state="purged", deeds=(Deed(who="govern", verb="erase", at=clock.now),) * 3)
+    await raise_alert(bus, "a1", clock.now)
+    async with opened_sweeper(bus, erasure, log, clock, purged) as sweeper:
+        await sweeper.sweep()
+        intervention = changed("intervention", alert=id_of("a1"), deployment=NORTH)
+        await bus.publish_as(subjects.address(intervention)[0], "late", GOVERN.seal(intervention))
+        clock.advance(THROUGH_S)
+        await sweeper.sweep()
+    assert await count_in(bus, subjects.INTERVENTIONS) == 0
 
 
 async def test_a_case_that_is_put_after_a_judge_refused_is_in_no_file_after_the_next_look(

@@ -12,6 +12,7 @@ from libs.settings import NatsSettings
 from proto import codec, subjects
 from proto.deployments import DeploymentRecord
 from proto.records import CameraRecord, TrackState
+from proto.sealed import Sealed
 from proto.watchlists import NameRecord
 from tests.examples import EXAMPLES, changed
 from tests.waiting import eventually, soon, until
@@ -43,13 +44,13 @@ async def test_a_record_is_found_as_it_was_put(deployments):
 
 async def test_a_record_that_is_too_large_with_its_headers_is_refused_and_the_connection_stays(bus):
     """A compare-and-set says in a header what it compares with."""
-    cameras, most = Records(bus, subjects.CAMERAS, CameraRecord), bus.client.max_payload
-    empty = len(codec.encode(changed("camera_record", location="x" * 100_000))) - 100_000
-    record = changed("camera_record", location="x" * (most - empty))
-    revision = await cameras.put(KEY, changed("camera_record"))
-    with pytest.raises(PermanentError, match=r"cameras could not be written: \$KV\.cameras\.\S+ is larger than"):
-        await cameras.replace(KEY, record, revision)
-    assert await cameras.put(KEY, record) == revision + 1
+    cases, most = Records(bus, subjects.CASE_RECORDS, Sealed), bus.client.max_payload
+    empty = len(codec.encode(changed("sealed", body=bytes(100_000)))) - 100_000
+    record = changed("sealed", body=bytes(most - empty))
+    revision = await cases.put(KEY, changed("sealed"))
+    with pytest.raises(PermanentError, match=r"cases could not be written: \$KV\.cases\.\S+ is larger than"):
+        await cases.replace(KEY, record, revision)
+    assert await cases.put(KEY, record) == revision + 1
 
 
 async def test_a_deleted_record_is_gone_and_may_come_anew(deployments):

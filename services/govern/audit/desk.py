@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from libs.errors import PermanentError
 from libs.officers import ForbiddenError, Roster
 from proto import codec
-from proto.audit import list_act_id
+from proto.audit import Deed, list_act_id
 from proto.messages import Message
 from proto.requests.audit import AuditReply, AuditRequest
 from proto.requests.watchlists import (
@@ -72,13 +72,17 @@ class Auditing:
             sealed = codec.decode(Sealed, ask.sealed)
             act = self._roster.open(sealed)
             request = codec.decode(kind, act.request)
-        except (codec.DecodeError, PermanentError) as error:
+            done = Deed(
+                who=act.officer,
+                verb=_verb_of(request, verb),
+                at=act.at,
+                origin=act.origin,
+                reason=_reason_of(request),
+                act=hashlib.sha256(codec.encode(sealed)).hexdigest(),
+            )
+        except (codec.DecodeError, PermanentError, ValueError) as error:
             raise ForbiddenError(f"{ask.deed.who} has not signed what is told of {ask.event}: {error}") from None
-        hashed = hashlib.sha256(codec.encode(sealed)).hexdigest()
-        signed = (act.officer, act.at, act.origin, hashed, act.holds, _verb_of(request, verb), _reason_of(request))
-        said = ask.deed
-        told = (said.who, said.at, said.origin, said.act, kind.kind(), verb, said.reason)
-        if signed != told or _list_of(request) != ask.watch_list:
+        if ask.deed != done or act.holds != kind.kind() or _list_of(request) != ask.watch_list:
             raise ForbiddenError(f"{ask.deed.who} has signed something else than the audit is told of {ask.event}")
 
 

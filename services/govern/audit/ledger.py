@@ -21,6 +21,7 @@ from libs.bus import Bus, Conflict, Records, Stored
 from libs.errors import PermanentError, TransientError
 from libs.log import Log
 from libs.seals import SealError, Signer
+from libs.waiting import settled
 from proto import codec, subjects
 from proto.audit import AuditEntry, AuditHead, Deed, Details, Event
 from proto.messages import Message
@@ -122,7 +123,8 @@ class Chain:
         found: list[AuditEntry | None] = []
         for start in range(0, len(acts), AT_A_TIME):
             async with self._lock:  # between the parts others get their turn
-                found += await asyncio.gather(*(self._find(act) for act in acts[start : start + AT_A_TIME]))
+                await self._finish_reading()
+                found += await settled(self._find(act) for act in acts[start : start + AT_A_TIME])
         return [entry for entry in found if entry and (entry.event, entry.deployment) == (event, deployment)]
 
     async def append(self, request: AuditRequest) -> AuditEntry:

@@ -83,8 +83,9 @@ def is_told_otherwise(raised: AuditRequest, told: AuditEntry) -> bool:
 
 def as_told(case: Case, told: AuditEntry) -> Case:
     """The case as the audit tells of its alert: no copy that comes later changes when it was, or how long it stays."""
-    first = {name: told.details[name] for name in ("captured_at", "expires_at", "threshold")}
-    return case.model_copy(update={"raised_at": told.deed.at, "record_version": told.record_version, **first})
+    known = ("captured_at", "expires_at", "threshold")
+    first: dict[str, object] = {name: told.details[name] for name in known if name in told.details}
+    return case.model_copy(update={**first, "raised_at": told.deed.at, "record_version": told.record_version})
 
 
 def contradiction(case: Case, now: float) -> AuditRequest:
@@ -113,7 +114,8 @@ class Teller:
         What the record says and its officers have not signed is not told, and no intervention with it.
 
         The audit comes first: nothing is published that it does not hold. An intervention that nobody was told of while
-        its deployment was there is not suggested after it: neither the audit nor the bus hears of it.
+        its deployment was there is not suggested after it: the bus does not hear of it, nor the audit, unless the
+        deployment went while the audit wrote it down.
 
         Raises:
             TransientError: the server is away; the next look goes on where this ended.

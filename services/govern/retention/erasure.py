@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -75,6 +75,18 @@ class Period:
         return alert is None or stored.at < self.raised_before or self.ended(alert)
 
 
+@dataclass(frozen=True)
+class _Over:
+    """What of a deployment may be kept no longer."""
+
+    messages: Sequence[tuple[subjects.Stream, Stored]]
+    ids: set[str]
+    """Of the alerts; of what is no alert, or says that it is one that is kept, where it lies."""
+    unmarked: set[str]
+    """Alerts whose cases do not say yet that they are deleted."""
+    interventions: Sequence[Stored]
+
+
 def proof_of(ids: Iterable[str]) -> str:
     """The SHA-256 over the sorted ids, one a line, in hexadecimal."""
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
@@ -94,38 +106,27 @@ class Erasure:
 
         Raised or taken by the server: an alert that says that it was raised later than that is no exception. A message
         that is over goes, whatever it says; the portrait and case of an alert go by what this program knows of it.
-        With them go the interventions of alerts that are not kept. Returns how many, and the proof.
+        With them go their interventions. Returns how many, and the proof, which is in the audit before anything goes.
 
         Raises:
             TransientError: the server is away; what is left is deleted when this is asked for again.
         """
-        period = Period(raised_before, self._clock())
-        found = await self._over(deployment, period)
-        cases = {case.alert: case for case in (await self._cases.all(deployment)).values()}
-        kept = {alert for alert, case in cases.items() if not case.deleted_at and not period.ended(case)}
-        deleted = {alert for alert, case in cases.items() if not case.deleted_at} - kept
-        for stream, stored in found:
-            alert = _alert_of(deployment, stored)
-            if alert is None:
-                deleted.add(f"{stream.name} {stored.sequence}")
-            elif alert.id not in kept:
-                deleted.add(alert.id)
-            elif stored.at < raised_before and _is_of(alert, cases[alert.id]):  # whatever its clock said
-                deleted.add(alert.id)
-                kept.remove(alert.id)
-        unmarked = deleted & cases.keys()
-        for one in sorted(deleted):
-            await self._bus.portraits.drop(subjects.alert_portrait(one))
-        interventions = await self._stale_interventions(deployment, kept)
-        for stored in interventions:
-            await self._bus.erase(subjects.INTERVENTIONS, stored)
-        proof: Proof = {"alerts": len(deleted), "alerts_sha256": proof_of(deleted), "interventions": len(interventions)}
-        if deleted:
+        over = await self._over(deployment, raised_before)
+        count = len(over.interventions)
+        proof: Proof = {"alerts": len(over.ids), "alerts_sha256": proof_of(over.ids), "interventions": count}
+        if over.ids:
             await self._prove("alerts", deployment, proof)
-        for stream, stored in found:
+        elif count:
+            places = proof_of(str(stored.sequence) for stored in over.interventions)
+            await self._prove("interventions", deployment, {"interventions": count, "interventions_sha256": places})
+        for alert in sorted(over.ids):
+            await self._bus.portraits.drop(subjects.alert_portrait(alert))
+        for stored in over.interventions:
+            await self._bus.erase(subjects.INTERVENTIONS, stored)
+        for alert in sorted(over.unmarked):  # before its message goes, by which alone it may be known to be over
+            await self._mark(deployment, alert)
+        for stream, stored in over.messages:
             await self._bus.erase(stream, stored)
-        for one in sorted(unmarked):
-            await self._mark(deployment, one)
         return proof
 
     async def everything(self, deployment: str, keep_cases: bool) -> Proof:
@@ -168,9 +169,8 @@ class Erasure:
         """
         period = Period(raised_before, self._clock())
         if read_through:
-            cases = (await self._cases.all(deployment)).values()
-            kept = {case.alert for case in cases if not case.deleted_at}
-            return bool(await self._over(deployment, period) or await self._stale_interventions(deployment, kept))
+            over = await self._over(deployment, raised_before)
+            return bool(over.messages or over.interventions)
         firsts = [await self._bus.oldest(stream, subject) for stream, subject in _alert_streams(deployment)]
         return any(stored is not None and period.is_over(stored) for stored in firsts)
 
@@ -189,28 +189,42 @@ class Erasure:
 
     # -- the parts of it
 
-    async def _over(self, deployment: str, period: Period) -> list[tuple[subjects.Stream, Stored]]:
-        """What lies in the streams and is over: every message, also two that say that they are one alert."""
-        return [
-            (stream, stored)
-            for stream, subject in _alert_streams(deployment)
-            async for stored in self._bus.stored(stream, subject)
-            if period.is_over(stored)
+    async def _over(self, deployment: str, raised_before: float) -> _Over:
+        """What of a deployment is over. Who makes up a message that names an alert has that message deleted alone."""
+        period = Period(raised_before, self._clock())
+        messages, waiting = [], set()
+        for stream, subject in _alert_streams(deployment):
+            async for stored in self._bus.stored(stream, subject):
+                if period.is_over(stored):
+                    messages.append((stream, stored))
+                elif (alert := _alert_of(deployment, stored)) is not None:
+                    waiting.add(alert.id)
+        cases = {case.alert: case for case in (await self._cases.all(deployment)).values()}
+        gone = {alert for alert, case in cases.items() if case.deleted_at or period.ended(case)}
+        ids = set()
+        for stream, stored in messages:
+            alert = _alert_of(deployment, stored)
+            if alert is not None and alert.id not in cases.keys() | waiting:
+                ids.add(alert.id)
+            elif alert is not None and stored.at < raised_before and _is_of(alert, cases.get(alert.id)):
+                gone.add(alert.id)  # whatever its clock said
+            elif alert is None or alert.id not in gone:
+                ids.add(f"{stream.name} {stored.sequence}")
+        unmarked = {alert for alert in gone if not cases[alert].deleted_at}
+        interventions = [
+            stored
+            async for stored in self._bus.stored(subjects.INTERVENTIONS, subjects.interventions_of(deployment))
+            if (said := _intervention(stored)) is None
+            or said.alert in gone
+            or (said.alert not in cases and stored.at < raised_before)
         ]
+        return _Over(messages, ids | unmarked, unmarked, interventions)
 
     async def _all_alerts(self) -> AsyncIterator[Alert]:
         for stream in (subjects.ALERTS, subjects.SEEDS):
             async for stored in self._bus.stored(stream):
                 if (alert := _decoded(Alert, stored)) is not None:
                     yield alert
-
-    async def _stale_interventions(self, deployment: str, kept: Collection[str]) -> list[Stored]:
-        """The interventions of other alerts than those that are kept; and what is none."""
-        return [
-            stored
-            async for stored in self._bus.stored(subjects.INTERVENTIONS, subjects.interventions_of(deployment))
-            if (intervention := _intervention(stored)) is None or intervention.alert not in kept
-        ]
 
     async def _erase_all(self, stream: subjects.Stream, subject: str) -> int:
         return sum([await self._bus.erase(stream, stored) async for stored in self._bus.stored(stream, subject)])
@@ -273,9 +287,9 @@ def _alert_of(deployment: str, stored: Stored) -> Alert | None:
     return alert if alert.id == own else None
 
 
-def _is_of(alert: Alert, case: Case) -> bool:
-    """Whether the case is of this alert, and not of another that was given its id."""
-    return (alert.portrait_sha256, alert.captured_at) == (case.portrait_sha256, case.captured_at)
+def _is_of(alert: Alert, case: Case | None) -> bool:
+    """Whether there is a case and it is of this alert, not of another that was given its id."""
+    return case is not None and (alert.portrait_sha256, alert.captured_at) == (case.portrait_sha256, case.captured_at)
 
 
 def _intervention(stored: Stored) -> Intervention | None:

@@ -91,6 +91,7 @@ async def test_creating_a_list_names_it_in_its_form(crew, clock, desk, ledger):
         {"said": {"at": 5.0}},
         {"said": {"origin": "elsewhere"}},
         {"said": {"reason": "another"}},
+        {"said": {"details": {"subjects": 0}}},
         {"request": BEGIN, "verb": "abort_import", "event": "watchlist.import_aborted"},
         {"request": BEGIN, "verb": "begin_import", "event": "watchlist.imported"},
         {"id": "watchlist.wanted.7"},
@@ -130,6 +131,15 @@ async def test_each_step_of_an_import_is_told_as_what_it_is(crew, clock, desk, l
     request = ImportRequest(watch_list="wanted", step=step, import_id="" if step == "begin" else "f00d")
     await desk.append(told(crew, clock, request=request, verb=verb, event=event))
     assert [entry.deed.verb for entry in ledger.entries] == [verb]
+
+
+async def test_a_blank_after_where_an_act_was_signed_keeps_it_out_of_no_audit(crew, clock, desk, ledger):
+    """What match tells of it has none: it is trimmed like every short text."""
+    act = codec.decode(Act, crew.act("l-stone", DESTROY, clock).body).model_copy(update={"origin": "desk-1 "})
+    sealed = codec.encode(crew["l-stone"].seal(act))
+    said = {"act": hashlib.sha256(sealed).hexdigest(), "origin": "desk-1", "at": act.at}
+    await desk.append(told(crew, clock, sealed=sealed, said=said))
+    assert [entry.deed.origin for entry in ledger.entries] == ["desk-1"]
 
 
 async def test_one_act_is_one_entry_whatever_version_it_is_told_of(crew, clock, desk, ledger):

@@ -42,7 +42,7 @@ class Audited:
 
     def __init__(self, *alerts, passages=(), ledger=None):
         self._known = {
-            "alert.raised": [SimpleNamespace(alert=alert, at=NOW) for alert in alerts],
+            "alert.raised": [SimpleNamespace(alert=alert, at=NOW, details={}) for alert in alerts],
             "passage.noted": [noted(passage) for passage in passages],
         }
         self._ledger = ledger or Ledger()
