@@ -117,7 +117,7 @@ async def _watched_tasks():
     await asyncio.sleep(0)  # tasks that were cancelled a moment ago end now
     others = asyncio.all_tasks() - before - {asyncio.current_task()}
     if others:  # the client cancels its reconnection and does not wait for its end
-        others = (await asyncio.wait(others, timeout=1))[1]
+        others = (await asyncio.wait(others, timeout=5))[1]
     left = [f"{task.get_name()} ({task.get_coro().__qualname__})" for task in others]
     assert not left, f"tasks were left running: {left}"
 

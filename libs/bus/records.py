@@ -23,6 +23,7 @@ from proto.messages import Message
 from proto.subjects import Bucket, token
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 
 
 class Records(Generic[M]):
@@ -247,17 +248,15 @@ class Mirror(Generic[M]):
         try:
             fresh: dict[str, M] = {}
             taken = 0
-            while isinstance(entry := await unless(back, updates.get()), KeyValue.Entry):
+            while isinstance(entry := await self._coming(back, updates), KeyValue.Entry):
                 await self._take(fresh, entry)
                 taken += 1
             # the client's "that is all" comes too early where all that the server has sent is still on its way
-            with as_transient(f"{self._bucket.name} could not be followed"):
-                async with asyncio.timeout(self._bus.settings.ask_timeout_s):
-                    sent = await self._sent(watcher)
-                    while taken < sent and not back.is_set():
-                        if isinstance(entry := await unless(back, updates.get()), KeyValue.Entry):
-                            await self._take(fresh, entry)
-                            taken += 1
+            sent = await self._sent(watcher)
+            while taken < sent and not back.is_set():
+                if isinstance(entry := await self._coming(back, updates), KeyValue.Entry):
+                    await self._take(fresh, entry)
+                    taken += 1
             if not back.is_set():
                 self._records = fresh
                 self._filled.set()
@@ -268,10 +267,17 @@ class Mirror(Generic[M]):
             with suppress(nats.errors.Error):
                 await watcher.stop()  # type: ignore[no-untyped-call]  # the client's
 
+    async def _coming(self, back: asyncio.Event, updates: asyncio.Queue[T]) -> T | None:
+        """What comes next while the mirror is filled. Raises `TransientError`: nothing does, and something must."""
+        with as_transient(f"{self._bucket.name} could not be followed"):
+            async with asyncio.timeout(self._bus.settings.ask_timeout_s):
+                return await unless(back, updates.get())
+
     async def _sent(self, watcher: KeyValue.KeyWatcher) -> int:
         """How many records the server has sent to a watcher."""
         subscription: Any = watcher._sub  # its type leaves open whether there is one
-        delivered = (await subscription.consumer_info()).delivered
+        with as_transient(f"{self._bucket.name} could not be followed"):
+            delivered = (await subscription.consumer_info()).delivered
         return delivered.consumer_seq if delivered is not None else 0
 
     async def _take(self, records: dict[str, M], entry: KeyValue.Entry) -> None:

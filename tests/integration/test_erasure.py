@@ -159,7 +159,10 @@ async def test_the_proof_of_a_deletion_is_in_the_audit_once(bus, erasure):
 async def test_an_alert_that_nobody_has_taken_up_is_deleted_and_proved(bus, erasure):
     await raise_alert(bus, "a1", case=False)
     assert await erasure.is_due(NORTH, NOW + 1, read_through=False)
-    assert (await erasure.alerts(NORTH, EVER))["alerts_sha256"] == proof_of_all("a1")
+    ((sequence, at),) = [(stored.sequence, stored.at) async for stored in bus.stored(subjects.ALERTS)]
+    place = f"{id_of('a1')} ALERTS {sequence} {at:.6f}"
+    assert (await erasure.alerts(NORTH, EVER))["alerts_sha256"] == proof_of([place])
+    assert await bus.portraits.all(subjects.ALERT_PORTRAITS) == {}
     assert not await erasure.is_due(NORTH, EVER, read_through=True)
     assert len(await audited(bus)) == 1
 
@@ -227,11 +230,44 @@ async def test_who_names_an_alert_before_it_is_raised_does_not_have_it_deleted_w
 
 
 async def test_a_made_up_message_takes_no_portrait_of_an_alert_that_waits_for_its_case(bus, erasure):
-    await raise_alert(bus, "real", case=False)
+    await raise_alert(bus, "real", raised_at=FAR, case=False)
+    (taken_at,) = [stored.at async for stored in bus.stored(subjects.ALERTS)]  # after its portrait was put
     await forge(bus, alert_of("real", raised_at=1.0), seed=True)
-    await erasure.alerts(NORTH, NOW)
+    await erasure.alerts(NORTH, taken_at)
     assert list(await bus.portraits.all(subjects.ALERT_PORTRAITS)) == [subjects.alert_portrait(id_of("real"))]
     assert await names_in(bus, subjects.ALERTS) == ["real"]
+
+
+async def test_a_copy_that_comes_after_its_alert_was_deleted_goes_with_its_portrait_and_is_proved(bus, erasure):
+    await raise_alert(bus, "a1")
+    await erasure.alerts(NORTH, EVER)
+    late = alert_of("a1", raised_at=NOW - 100, portrait=subjects.alert_portrait(id_of("a1")))
+    await bus.portraits.put(late.portrait, pixels("a1"))
+    await forge(bus, late)
+    await erasure.alerts(NORTH, NOW)
+    assert await bus.portraits.all(subjects.ALERT_PORTRAITS) == {}
+    assert await names_in(bus, subjects.ALERTS) == []
+    assert [details["alerts"] for _, details in await audited(bus)] == [1, 1]
+
+
+async def test_a_message_goes_with_its_case_whatever_it_says_itself(bus, erasure):
+    await raise_alert(bus, "a1", raised_at=FAR)
+    key = subjects.key(NORTH, id_of("a1"))
+    case, _ = await vault(bus).get(key)
+    await vault(bus).put(key, case.model_copy(update={"raised_at": NOW - 100}))
+    await erasure.alerts(NORTH, NOW)
+    assert await names_in(bus, subjects.ALERTS) == []
+
+
+async def test_who_makes_up_an_alert_that_is_not_raised_yet_takes_neither_its_proof_nor_its_portrait(bus, erasure):
+    await bus.portraits.put(subjects.alert_portrait(id_of("real")), pixels("real"))
+    await forge(bus, alert_of("real", raised_at=1.0))
+    await erasure.alerts(NORTH, NOW)
+    assert list(await bus.portraits.all(subjects.ALERT_PORTRAITS)) == [subjects.alert_portrait(id_of("real"))]
+    await raise_alert(bus, "real")
+    await erasure.alerts(NORTH, EVER)
+    hashes = [details["alerts_sha256"] for _, details in await audited(bus)]
+    assert (len(set(hashes)), hashes[-1]) == (2, proof_of_all("real"))
 
 
 async def test_an_intervention_whose_case_cannot_be_read_stays_as_long_as_an_alert_may(bus, erasure):

@@ -185,13 +185,14 @@ class Teller:
             TransientError: the audit is away, or tells of more than the record.
         """
         found = await self._office.cases.get(key)
-        if found is None or found[0].deleted_at:
+        if found is None:
             return False
+        await self._must_lack_nothing(found[0])  # which may wait: so what else there is to know is read after it
         record = await self._office.deployments.get(subjects.key(found[0].deployment))
-        if record is None or record[0].closed:
+        found = await self._office.cases.get(key)
+        if record is None or record[0].closed or found is None:
             return False
-        await self._must_lack_nothing(found[0])
-        return found[0].status == "confirmed"
+        return found[0].status == "confirmed" and not found[0].deleted_at
 
     def _may_intervene(self, case: Case, record: DeploymentRecord) -> bool:
         """Whether an intervention may be suggested, by the rules of the deployment and not by the case alone."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -76,14 +76,44 @@ class Period:
 
 
 @dataclass(frozen=True)
+class _Message:
+    """What lies among the alerts of a deployment, and the alert that it is, if it is one."""
+
+    stream: subjects.Stream
+    stored: Stored
+    alert: Alert | None
+
+    @property
+    def id(self) -> str:
+        """Of the alert; empty where it is none."""
+        return self.alert.id if self.alert is not None else ""
+
+    @property
+    def place(self) -> str:
+        """What no other message has, in this stream or in one that is made anew."""
+        return f"{self.id} {self.stream.name} {self.stored.sequence} {self.stored.at:.6f}"
+
+    def is_of(self, cases: Mapping[str, Case]) -> bool:
+        """Whether the alert has a case, and the case is of this alert and not of another that was given its id."""
+        case = cases.get(self.id)
+        if self.alert is None or case is None:
+            return False
+        return (self.alert.portrait_sha256, self.alert.captured_at) == (case.portrait_sha256, case.captured_at)
+
+
+@dataclass(frozen=True)
 class _Over:
     """What of a deployment may be kept no longer."""
 
-    messages: Sequence[tuple[subjects.Stream, Stored]]
+    messages: Sequence[_Message]
     ids: set[str]
-    """Of the alerts; of what is no alert, or says that it is one that is kept, where it lies."""
+    """What the proof is of: alerts by their ids, and what else lies among them by its place."""
     unmarked: set[str]
     """Alerts whose cases do not say yet that they are deleted."""
+    portraits: set[str]
+    """Alerts whose portraits go."""
+    unknown: set[str]
+    """Alerts that have neither a case nor a message that is kept: the portrait of one goes if it is old, too."""
     interventions: Sequence[Stored]
 
 
@@ -117,16 +147,16 @@ class Erasure:
         if over.ids:
             await self._prove("alerts", deployment, proof)
         elif count:
-            places = proof_of(str(stored.sequence) for stored in over.interventions)
+            places = proof_of(f"{stored.sequence} {stored.at:.6f}" for stored in over.interventions)
             await self._prove("interventions", deployment, {"interventions": count, "interventions_sha256": places})
-        for alert in sorted(over.ids):
-            await self._bus.portraits.drop(subjects.alert_portrait(alert))
+        for key in await self._portraits_of(over, raised_before):
+            await self._bus.portraits.drop(key)
         for stored in over.interventions:
             await self._bus.erase(subjects.INTERVENTIONS, stored)
         for alert in sorted(over.unmarked):  # before its message goes, by which alone it may be known to be over
             await self._mark(deployment, alert)
-        for stream, stored in over.messages:
-            await self._bus.erase(stream, stored)
+        for message in over.messages:
+            await self._bus.erase(message.stream, message.stored)
         return proof
 
     async def everything(self, deployment: str, keep_cases: bool) -> Proof:
@@ -192,33 +222,42 @@ class Erasure:
     async def _over(self, deployment: str, raised_before: float) -> _Over:
         """What of a deployment is over. Who makes up a message that names an alert has that message deleted alone."""
         period = Period(raised_before, self._clock())
-        messages, waiting = [], set()
+        over: list[_Message] = []
+        waiting: list[_Message] = []
         for stream, subject in _alert_streams(deployment):
             async for stored in self._bus.stored(stream, subject):
-                if period.is_over(stored):
-                    messages.append((stream, stored))
-                elif (alert := _alert_of(deployment, stored)) is not None:
-                    waiting.add(alert.id)
+                message = _Message(stream, stored, _alert_of(deployment, stored))
+                (over if period.is_over(stored) else waiting).append(message)
         cases = {case.alert: case for case in (await self._cases.all(deployment)).values()}
         gone = {alert for alert, case in cases.items() if case.deleted_at or period.ended(case)}
-        ids = set()
-        for stream, stored in messages:
-            alert = _alert_of(deployment, stored)
-            if alert is not None and alert.id not in cases.keys() | waiting:
-                ids.add(alert.id)
-            elif alert is not None and stored.at < raised_before and _is_of(alert, cases.get(alert.id)):
-                gone.add(alert.id)  # whatever its clock said
-            elif alert is None or alert.id not in gone:
-                ids.add(f"{stream.name} {stored.sequence}")
+        # by the time of the server, whatever the clock of who raised it said
+        gone.update(one.id for one in over if one.stored.at < raised_before and one.is_of(cases))
+        over += [one for one in waiting if one.id in gone and one.is_of(cases)]
         unmarked = {alert for alert in gone if not cases[alert].deleted_at}
-        interventions = [
-            stored
-            async for stored in self._bus.stored(subjects.INTERVENTIONS, subjects.interventions_of(deployment))
-            if (said := _intervention(stored)) is None
-            or said.alert in gone
-            or (said.alert not in cases and stored.at < raised_before)
-        ]
-        return _Over(messages, ids | unmarked, unmarked, interventions)
+        known = cases.keys() | {one.id for one in waiting}
+        return _Over(
+            messages=over,
+            ids=unmarked | {one.place for one in over if one.id not in unmarked},
+            unmarked=unmarked,
+            portraits=unmarked | {one.id for one in over if one.id in gone},
+            unknown={one.id for one in over if one.id and one.id not in known},
+            interventions=[
+                stored
+                async for stored in self._bus.stored(subjects.INTERVENTIONS, subjects.interventions_of(deployment))
+                if (said := _intervention(stored)) is None
+                or said.alert in gone
+                or (said.alert not in cases and stored.at < raised_before)
+            ],
+        )
+
+    async def _portraits_of(self, over: _Over, raised_before: float) -> list[str]:
+        """The keys of portraits that go; that of an alert nobody knows only if it was put there before the moment."""
+        keys = {subjects.alert_portrait(alert) for alert in over.portraits}
+        unknown = {subjects.alert_portrait(alert) for alert in over.unknown}
+        if unknown:
+            put = await self._bus.portraits.all(subjects.ALERT_PORTRAITS)
+            keys |= {key for key in unknown & put.keys() if put[key] < raised_before}
+        return sorted(keys)
 
     async def _all_alerts(self) -> AsyncIterator[Alert]:
         for stream in (subjects.ALERTS, subjects.SEEDS):
@@ -285,11 +324,6 @@ def _alert_of(deployment: str, stored: Stored) -> Alert | None:
         return None
     own = alert_id(alert.deployment, alert.camera, alert.track, alert.subject, alert.seed)
     return alert if alert.id == own else None
-
-
-def _is_of(alert: Alert, case: Case | None) -> bool:
-    """Whether there is a case and it is of this alert, not of another that was given its id."""
-    return case is not None and (alert.portrait_sha256, alert.captured_at) == (case.portrait_sha256, case.captured_at)
 
 
 def _intervention(stored: Stored) -> Intervention | None:

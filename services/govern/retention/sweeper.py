@@ -91,7 +91,7 @@ class Sweeper:
         if await self._has_alerts_due(record.id, cases, before, through):
             proof = await self._erasure.alerts(record.id, before)
             self._office.log.info("retention.alerts_deleted", deployment=record.id, alerts=proof["alerts"])
-        may_have_results = bool(cases) or record.id not in self._settled or (through and discards(record))
+        may_have_results = bool(cases) or through or record.id not in self._settled
         if may_have_results and self._results_are_due(record, profile):
             proof = await self._erasure.results(record.id)
             if any(count for count in proof.values() if isinstance(count, int)):
