@@ -161,7 +161,7 @@ async def test_an_alert_that_nobody_has_taken_up_is_deleted_and_proved(bus, eras
     assert await erasure.is_due(NORTH, NOW + 1, read_through=False)
     ((sequence, at),) = [(stored.sequence, stored.at) async for stored in bus.stored(subjects.ALERTS)]
     place = f"{id_of('a1')} ALERTS {sequence} {at:.6f}"
-    assert (await erasure.alerts(NORTH, EVER))["alerts_sha256"] == proof_of([place])
+    assert (await erasure.alerts(NORTH, EVER))["messages_sha256"] == proof_of([place])
     assert await bus.portraits.all(subjects.ALERT_PORTRAITS) == {}
     assert not await erasure.is_due(NORTH, EVER, read_through=True)
     assert len(await audited(bus)) == 1
@@ -194,7 +194,7 @@ async def test_of_two_messages_that_say_they_are_one_alert_neither_stays(bus, er
         alert = changed("alert", id="a1", deployment=NORTH, camera=camera, raised_at=NOW - 100, expires_at=FAR)
         await bus.client.publish(f"{subjects.alerts_of(NORTH)[:-1]}{camera}", codec.encode(alert))
     await flushed(bus.client)
-    assert (await erasure.alerts(NORTH, NOW))["alerts"] == 2
+    assert (await erasure.alerts(NORTH, NOW))["messages"] == 2
     assert await names_in(bus, subjects.ALERTS) == []
 
 
@@ -247,7 +247,10 @@ async def test_a_copy_that_comes_after_its_alert_was_deleted_goes_with_its_portr
     await erasure.alerts(NORTH, NOW)
     assert await bus.portraits.all(subjects.ALERT_PORTRAITS) == {}
     assert await names_in(bus, subjects.ALERTS) == []
-    assert [details["alerts"] for _, details in await audited(bus)] == [1, 1]
+    assert [(event, details.get("alerts"), details.get("messages")) for event, details in await audited(bus)] == [
+        ("retention.alerts_deleted", 1, None),
+        ("retention.messages_deleted", None, 1),
+    ]
 
 
 async def test_a_message_goes_with_its_case_whatever_it_says_itself(bus, erasure):
@@ -266,8 +269,8 @@ async def test_who_makes_up_an_alert_that_is_not_raised_yet_takes_neither_its_pr
     assert list(await bus.portraits.all(subjects.ALERT_PORTRAITS)) == [subjects.alert_portrait(id_of("real"))]
     await raise_alert(bus, "real")
     await erasure.alerts(NORTH, EVER)
-    hashes = [details["alerts_sha256"] for _, details in await audited(bus)]
-    assert (len(set(hashes)), hashes[-1]) == (2, proof_of_all("real"))
+    hashes = [details["alerts_sha256"] for event, details in await audited(bus) if event == "retention.alerts_deleted"]
+    assert hashes == [proof_of_all("real")]
 
 
 async def test_an_intervention_whose_case_cannot_be_read_stays_as_long_as_an_alert_may(bus, erasure):
@@ -329,9 +332,8 @@ async def test_a_deletion_that_is_cut_short_is_completed_and_proved_when_it_is_d
         with pytest.raises(TransientError):
             await erasure.alerts(NORTH, EVER)
     await erasure.alerts(NORTH, EVER)
-    assert proof_of_all(*(f"a{number}" for number in range(4))) in [
-        details["alerts_sha256"] for _, details in await audited(bus)
-    ]
+    proofs = [details for event, details in await audited(bus) if event == "retention.alerts_deleted"]
+    assert proof_of_all(*(f"a{number}" for number in range(4))) in [proof["alerts_sha256"] for proof in proofs]
     cases = await vault(bus).all(NORTH)
     assert all(case.deleted_at for case in cases.values())
     assert on_disk(nats_server, *(pixels(f"a{number}")[:64] for number in range(4)), b"nominal a") == []
@@ -392,10 +394,13 @@ async def test_the_proof_of_a_purge_is_the_same_when_it_is_done_again(bus, erasu
 
 async def test_where_nothing_may_be_kept_the_results_go_too_and_are_proved(bus, nats_server, erasure):
     await leave_traces(bus)
+    await raise_alert(bus, "a2")
+    await erasure.alerts(NORTH, NOW + 1)  # as a purge that was cut short had done
     proof = await erasure.everything(NORTH, keep_cases=False)
+    assert (proof["alerts"], proof["alerts_sha256"]) == (2, proof_of_all("a1", "a2"))
     assert await left_in(bus, *REPORTED) == {"cases": 0, "passages": 0, "faces": 0, "searches": 0}
     assert [event for event, _ in await audited(bus)] == ["retention.alerts_deleted", "retention.results_deleted"]
-    assert (proof["cases"], proof["passages"], proof["faces"], proof["searches"]) == (1, 1, 1, 1)
+    assert (proof["cases"], proof["passages"], proof["faces"], proof["searches"]) == (2, 1, 1, 1)
     assert (await erasure.everything(NORTH, keep_cases=False))["cases"] == 0
     assert on_disk(nats_server, pixels("a1")[:64], b"same scar", b"nominal a1") == []
 

@@ -1,8 +1,9 @@
 """Deletes alerts and the data of deployments so that nothing is left in the server's files, and proves it.
 
 The proof is how many there were and the SHA-256 over their sorted ids, one a line: who has the ids of the alerts (the
-cases keep them) can compute it. It stands in the audit before the last trace goes, so a crash in between repeats a
-deletion or a proof and never loses one. Everything here can be done again at any time.
+cases keep them) can compute it. Messages of which there is no such case are proved apart, by where they lay. It stands
+in the audit before the last trace goes, so a crash in between repeats a deletion or a proof and never loses one.
+Everything here can be done again at any time.
 """
 
 from __future__ import annotations
@@ -106,10 +107,10 @@ class _Over:
     """What of a deployment may be kept no longer."""
 
     messages: Sequence[_Message]
-    ids: set[str]
-    """What the proof is of: alerts by their ids, and what else lies among them by its place."""
     unmarked: set[str]
     """Alerts whose cases do not say yet that they are deleted."""
+    others: set[str]
+    """Where the other messages lie: alerts that nobody has taken up, late copies, what is made up, and what is none."""
     portraits: set[str]
     """Alerts whose portraits go."""
     unknown: set[str]
@@ -136,19 +137,25 @@ class Erasure:
 
         Raised or taken by the server: an alert that says that it was raised later than that is no exception. A message
         that is over goes, whatever it says; the portrait and case of an alert go by what this program knows of it.
-        With them go their interventions. Returns how many, and the proof, which is in the audit before anything goes.
+        With them go their interventions. Returns how many, and the proof, which is in the audit before anything goes:
+        alerts with a case by their ids, each once, and other messages by where they lay.
 
         Raises:
             TransientError: the server is away; what is left is deleted when this is asked for again.
         """
         over = await self._over(deployment, raised_before)
-        count = len(over.interventions)
-        proof: Proof = {"alerts": len(over.ids), "alerts_sha256": proof_of(over.ids), "interventions": count}
-        if over.ids:
+        proof: Proof = {"alerts": len(over.unmarked), "alerts_sha256": proof_of(over.unmarked)}
+        proof["interventions"] = len(over.interventions)
+        if over.unmarked:
             await self._prove("alerts", deployment, proof)
-        elif count:
+        elif over.interventions:
             places = proof_of(f"{stored.sequence} {stored.at:.6f}" for stored in over.interventions)
-            await self._prove("interventions", deployment, {"interventions": count, "interventions_sha256": places})
+            alone: Proof = {"interventions": len(over.interventions), "interventions_sha256": places}
+            await self._prove("interventions", deployment, alone)
+        if over.others:
+            others: Proof = {"messages": len(over.others), "messages_sha256": proof_of(over.others)}
+            await self._prove("messages", deployment, others)
+            proof |= others
         for key in await self._portraits_of(over, raised_before):
             await self._bus.portraits.drop(key)
         for stored in over.interventions:
@@ -166,13 +173,15 @@ class Erasure:
         how many of each, and the hash over the ids of all alerts there were. Raises as `alerts`.
         """
         proof = await self.alerts(deployment, EVER)
+        ids = [case.alert for case in (await self._cases.all(deployment)).values()]
+        if ids:
+            proof |= {"alerts": len(ids), "alerts_sha256": proof_of(ids)}
         for bucket, kind in WORKING:
             proof[bucket.name] = await self._clear(bucket, kind, deployment)
         proof[subjects.COOLDOWNS.name] = await self._clear_cooldowns(deployment)
         if not keep_cases:
             return {**proof, **await self.results(deployment)}
-        ids = [case.alert for case in (await self._cases.all(deployment)).values()]
-        return {**proof, "cases_kept": len(ids), "alerts": len(ids), "alerts_sha256": proof_of(ids)} if ids else proof
+        return {**proof, "cases_kept": len(ids)} if ids else proof
 
     async def results(self, deployment: str) -> Proof:
         """Deletes the cases, passages and counts of a deployment. Returns how many, with proof. Raises as `alerts`."""
@@ -237,8 +246,8 @@ class Erasure:
         known = cases.keys() | {one.id for one in waiting}
         return _Over(
             messages=over,
-            ids=unmarked | {one.place for one in over if one.id not in unmarked},
             unmarked=unmarked,
+            others={one.place for one in over if one.id not in unmarked},
             portraits=unmarked | {one.id for one in over if one.id in gone},
             unknown={one.id for one in over if one.id and one.id not in known},
             interventions=[
