@@ -113,8 +113,8 @@ async def test_another_act_of_the_officer_is_no_proof(crew, clock, desk, ledger)
 
 
 async def test_what_nobody_signed_does_not_take_the_place_of_an_act_that_an_officer_signed(crew, clock, desk, ledger):
-    unsigned = Deed(who="match", verb="remove", at=clock.now)
-    await desk.append(told(crew, clock, event="watchlist.removed", deed=unsigned, sealed=b""))
+    unsigned = Deed(who="match", verb="destroy", at=clock.now)
+    await desk.append(told(crew, clock, event="watchlist.destroyed", deed=unsigned, sealed=b""))
     await desk.append(told(crew, clock))
     assert [(entry.record_version, entry.deed.who) for entry in ledger.entries] == [(7, "match"), (7, "l-stone")]
 

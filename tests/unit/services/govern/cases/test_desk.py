@@ -491,6 +491,15 @@ async def test_an_alert_of_an_evaluation_never_comes_to_an_intervention(work):
     assert "alert.intervention" not in work.events()
 
 
+async def test_an_alert_of_an_evaluation_stays_one_whatever_its_deployment_is_armed_with_later(work):
+    work.bind(stamp="EVALUATION")
+    await work.alert()
+    work.bind(stamp="")
+    await work.decide("d-green")
+    assert work.wire.interventions == []
+    assert "alert.intervention" not in work.events()
+
+
 @pytest.mark.parametrize("where", ["profile", "binding"])
 async def test_a_case_that_lost_its_stamp_is_still_one_of_an_evaluation(work, where):
     if where == "profile":
