@@ -154,7 +154,7 @@ class Alert(Message):
     """A track resembles a subject of a watch list at or over the deployment's threshold. A person must decide."""
 
     id: Id
-    """`alert_id` of the fields below: `govern` takes no other."""
+    """`own_id`: `govern` takes no other."""
     deployment: Name
     record_version: Version
     camera: Name
@@ -187,6 +187,11 @@ class Alert(Message):
     """`EVALUATION` where the deployment is one; empty otherwise."""
     expires_at: Time = 0.0
     """When the alert and its portrait are deleted."""
+
+    @property
+    def own_id(self) -> str:
+        """The id that it must have: nobody gives an alert the id of another."""
+        return alert_id(self.deployment, self.camera, self.track, self.subject, self.seed)
 
 
 class DeadLetter(Message):

@@ -7,7 +7,7 @@ later must have a default, and its value here must be that default.
 import numpy as np
 
 from proto import messages, records
-from proto.messages import Message, alert_id
+from proto.messages import Message
 from proto.quality import Quality
 from tests.governance_examples import GOVERNANCE_EXAMPLES
 
@@ -169,8 +169,7 @@ def changed(kind, **fields):
 def an_alert(**fields):
     """The example of an alert with other values in some fields; under its own id, where a test gives it no other."""
     alert = changed("alert", **fields)
-    own = alert_id(alert.deployment, alert.camera, alert.track, alert.subject, alert.seed)
-    return alert if "id" in fields else alert.model_copy(update={"id": own})
+    return alert if "id" in fields else alert.model_copy(update={"id": alert.own_id})
 
 
 ALERT = an_alert().id

@@ -9,7 +9,7 @@ from __future__ import annotations
 from libs.errors import MissingError, PermanentError
 from proto.cases import Case
 from proto.deployments import DeploymentRecord
-from proto.messages import Alert, alert_id
+from proto.messages import Alert
 from services.govern.cases.casebook import CaseBook
 from services.govern.profiles.reading import HOUR_S, Profile
 
@@ -24,7 +24,7 @@ async def open_case(alert: Alert, book: CaseBook) -> Case:
         PermanentError: no deployment that ran can have raised it.
         TransientError: the server is away.
     """
-    if alert.id != alert_id(alert.deployment, alert.camera, alert.track, alert.subject, alert.seed):
+    if alert.id != alert.own_id:
         raise PermanentError("no alert of ours has such an id")
     try:
         record = await book.deployment(alert.deployment)

@@ -21,7 +21,7 @@ from proto import codec, subjects
 from proto.audit import AuditEntry, Deed
 from proto.cases import Case, Intervention
 from proto.counts import FaceCount, Passage, SearchCount
-from proto.messages import Alert, Message, alert_id
+from proto.messages import Alert, Message
 from proto.records import CameraStatus, RecentAlerts, TrackState
 from proto.requests.audit import AuditRequest
 from proto.sealed import GOVERN, Sealed
@@ -329,10 +329,9 @@ def _alert_streams(deployment: str) -> Sequence[tuple[subjects.Stream, str]]:
 def _alert_of(deployment: str, stored: Stored) -> Alert | None:
     """The alert of the deployment that lies there; `None` of what is none, or has the id of another."""
     alert = _decoded(Alert, stored)
-    if alert is None or alert.deployment != deployment:
+    if alert is None or alert.deployment != deployment or alert.id != alert.own_id:
         return None
-    own = alert_id(alert.deployment, alert.camera, alert.track, alert.subject, alert.seed)
-    return alert if alert.id == own else None
+    return alert
 
 
 def _intervention(stored: Stored) -> Intervention | None:
